@@ -1,0 +1,1 @@
+//! The caller and subscriber HTTP API, a WASI component

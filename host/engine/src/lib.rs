@@ -1,0 +1,1 @@
+//! Instances of WASI components: compiled ahead of time, pooled, bounded

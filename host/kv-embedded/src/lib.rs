@@ -1,0 +1,1 @@
+//! The embedded key-value provider, on an LSM tree with group commit

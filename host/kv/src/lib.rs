@@ -1,0 +1,1 @@
+//! The key-value interface: the Store trait, its errors, wrappers and conformance suite

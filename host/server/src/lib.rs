@@ -1,0 +1,1 @@
+//! The HTTP listener: routes, limits, problem details, drain

@@ -1,0 +1,1 @@
+//! A component that misbehaves on request, for the tests
