@@ -1,0 +1,383 @@
+//! What a mailbox shows, and which changes it takes.
+
+use starling_mailbox::audio::Format;
+use starling_mailbox::{
+    AHEAD_MAX_MS, AUDIO_CHUNK_BYTES, Audio, ChangeError, Cursor, DepositError, Digest, FlagChange,
+    Folder, Header, InvalidCursor, Join, Mailbox, MessageId, Origin, ProfileChange,
+    QUOTA_BYTES_DEFAULT, QUOTA_MESSAGES_DEFAULT, Slot, Summary, keys,
+};
+
+/// One region's slot and clock, with the changes a client makes there.
+struct Place {
+    slot: Slot,
+    origin: Origin,
+}
+
+impl Place {
+    fn new(region: &str) -> Self {
+        let origin = Origin {
+            region: region.parse().expect("a region"),
+            now_ms: 1_000_000,
+        };
+        Self {
+            slot: Slot::default(),
+            origin,
+        }
+    }
+
+    /// A place with a mailbox that was created there.
+    fn with_mailbox() -> Self {
+        let mut place = Self::new("eu");
+        place.set(ProfileChange::default());
+        place
+    }
+
+    fn mailbox(&self) -> Mailbox {
+        Mailbox::of([self.slot.clone()])
+    }
+
+    fn set(&mut self, change: ProfileChange) {
+        let delta = self
+            .mailbox()
+            .change_profile(change, &self.origin)
+            .expect("a change");
+        self.slot.join(delta);
+    }
+
+    fn deposit(&mut self, id: u8, header: Header) -> Result<(), DepositError> {
+        self.slot
+            .join(self.mailbox().deposit(message_id(id), header)?);
+        Ok(())
+    }
+
+    fn flag(&mut self, id: u8, change: FlagChange) -> Result<(), ChangeError> {
+        self.slot.join(
+            self.mailbox()
+                .change_flags(message_id(id), change, &self.origin)?,
+        );
+        Ok(())
+    }
+
+    fn folder(&self, id: u8) -> Option<Folder> {
+        self.mailbox()
+            .message(message_id(id))
+            .map(|message| message.flags.folder())
+    }
+}
+
+fn message_id(n: u8) -> MessageId {
+    MessageId::from_random([n; 16])
+}
+
+fn header(received_at_ms: u64) -> Header {
+    Header {
+        received_at_ms,
+        region: "eu".parse().expect("a region"),
+        from: None,
+        urgent: false,
+        private: false,
+        audio: Audio {
+            format: Format::WavPcm16,
+            duration_ms: 500,
+            size_bytes: 8_044,
+            digest: Digest::of(b"body"),
+            chunk_bytes: AUDIO_CHUNK_BYTES,
+        },
+    }
+}
+
+fn seen(value: bool) -> FlagChange {
+    FlagChange {
+        seen: Some(value),
+        ..FlagChange::default()
+    }
+}
+
+fn saved(value: bool) -> FlagChange {
+    FlagChange {
+        saved: Some(value),
+        ..FlagChange::default()
+    }
+}
+
+fn deleted(value: bool) -> FlagChange {
+    FlagChange {
+        deleted: Some(value),
+        ..FlagChange::default()
+    }
+}
+
+#[test]
+fn mailbox_exists_once_it_is_created() {
+    let mut place = Place::new("eu");
+    assert!(!place.mailbox().exists());
+    assert_eq!(
+        place.deposit(1, header(1)),
+        Err(DepositError::NoSuchMailbox)
+    );
+    place.set(ProfileChange::default());
+    assert!(place.mailbox().exists());
+    assert_eq!(
+        place.mailbox().profile().quota_messages(),
+        QUOTA_MESSAGES_DEFAULT
+    );
+    assert_eq!(place.mailbox().profile().quota_bytes(), QUOTA_BYTES_DEFAULT);
+    assert_eq!(place.deposit(1, header(1)), Ok(()));
+}
+
+#[test]
+fn settings_changed_in_different_regions_both_survive() {
+    let (mut eu, mut us) = (Place::with_mailbox(), Place::new("us"));
+    us.slot.join(eu.slot.clone());
+    eu.set(ProfileChange {
+        quota_messages: Some(5),
+        quota_bytes: None,
+    });
+    us.set(ProfileChange {
+        quota_messages: None,
+        quota_bytes: Some(99),
+    });
+    let joined = Mailbox::of([eu.slot, us.slot]);
+    assert_eq!(
+        (
+            joined.profile().quota_messages(),
+            joined.profile().quota_bytes()
+        ),
+        (5, 99)
+    );
+}
+
+#[test]
+fn summary_counts_each_message_in_one_folder() {
+    let mut place = Place::with_mailbox();
+    for id in 0..6 {
+        place
+            .deposit(
+                id,
+                Header {
+                    urgent: id % 2 == 1,
+                    ..header(1)
+                },
+            )
+            .expect("room");
+    }
+    place.flag(2, seen(true)).expect("a message");
+    place.flag(3, saved(true)).expect("a message");
+    place.flag(4, deleted(true)).expect("a message");
+    place.flag(4, saved(true)).expect("a message");
+    let expected = Summary {
+        new: 3,
+        urgent: 2,
+        saved: 1,
+        trash: 1,
+        messages: 6,
+        bytes: 6 * 8_044,
+    };
+    assert_eq!(place.mailbox().summary(), expected);
+}
+
+#[test]
+fn deleted_message_comes_back_to_the_folder_it_left() {
+    let mut place = Place::with_mailbox();
+    place.deposit(1, header(1)).expect("room");
+    place.flag(1, saved(true)).expect("a message");
+    assert_eq!(place.folder(1), Some(Folder::Saved));
+    place.flag(1, deleted(true)).expect("a message");
+    assert_eq!(place.folder(1), Some(Folder::Trash));
+    place.flag(1, deleted(false)).expect("a message");
+    assert_eq!(place.folder(1), Some(Folder::Saved));
+}
+
+#[test]
+fn wish_for_what_already_holds_changes_nothing() {
+    let mut place = Place::with_mailbox();
+    place.deposit(1, header(1)).expect("room");
+    place.flag(1, seen(true)).expect("a message");
+    let before = place.slot.clone();
+    place.origin.now_ms += 1;
+    place.set(ProfileChange {
+        quota_messages: Some(QUOTA_MESSAGES_DEFAULT),
+        quota_bytes: None,
+    });
+    place.deposit(1, header(2)).expect("the same deposit again");
+    place.flag(1, seen(true)).expect("a message");
+    place.flag(1, deleted(false)).expect("a message");
+    assert_eq!(place.slot, before);
+}
+
+#[test]
+fn later_change_wins_although_its_clock_is_behind() {
+    let mut eu = Place::with_mailbox();
+    eu.deposit(1, header(1)).expect("room");
+    eu.flag(1, deleted(true)).expect("a message");
+    let mut us = Place::new("ap");
+    us.slot.join(eu.slot.clone());
+    us.origin.now_ms = eu.origin.now_ms - 60_000;
+    us.flag(1, deleted(false)).expect("a message");
+    let joined = Mailbox::of([eu.slot, us.slot]);
+    assert_eq!(
+        joined.message(message_id(1)).map(|m| m.flags.deleted()),
+        Some(false)
+    );
+}
+
+#[test]
+fn stamp_too_far_ahead_stops_changes_and_names_its_region() {
+    let mut ahead = Place::with_mailbox();
+    ahead.deposit(1, header(1)).expect("room");
+    ahead.flag(1, seen(true)).expect("a message");
+    let mut behind = Place::new("us");
+    behind.slot.join(ahead.slot.clone());
+    behind.origin.now_ms = ahead.origin.now_ms - AHEAD_MAX_MS - 1;
+    match behind.flag(1, seen(false)) {
+        Err(ChangeError::ClockSkew(skew)) => {
+            assert_eq!(
+                (skew.region, skew.ahead_ms),
+                (ahead.origin.region, AHEAD_MAX_MS + 1)
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    behind.origin.now_ms += 1;
+    assert_eq!(behind.flag(1, seen(false)), Ok(()));
+}
+
+#[test]
+fn change_of_an_unknown_message_is_refused() {
+    let mut place = Place::with_mailbox();
+    assert_eq!(place.flag(1, seen(true)), Err(ChangeError::NoSuchMessage));
+}
+
+#[test]
+fn id_with_another_audio_is_refused() {
+    let mut place = Place::with_mailbox();
+    place.deposit(1, header(1)).expect("room");
+    let mut other = header(1);
+    other.audio.digest = Digest::of(b"another body");
+    assert_eq!(place.deposit(1, other), Err(DepositError::IdReused));
+}
+
+#[test]
+fn quotas_hold_and_count_the_trash() {
+    let mut place = Place::with_mailbox();
+    place.set(ProfileChange {
+        quota_messages: Some(2),
+        quota_bytes: Some(20_000),
+    });
+    place.deposit(1, header(1)).expect("room");
+    let mut large = header(1);
+    large.audio.size_bytes = 12_000;
+    let full = DepositError::TooManyBytes {
+        used: 8_044,
+        wanted: 12_000,
+        quota: 20_000,
+    };
+    assert_eq!(place.deposit(2, large), Err(full));
+    place.deposit(2, header(1)).expect("room");
+    place.flag(2, deleted(true)).expect("a message");
+    assert_eq!(
+        place.deposit(3, header(1)),
+        Err(DepositError::TooManyMessages(2))
+    );
+    // A retry of what is there finds no room needed.
+    assert_eq!(place.deposit(2, header(1)), Ok(()));
+}
+
+#[test]
+fn list_is_newest_first_and_its_pages_miss_nothing() {
+    let mut place = Place::with_mailbox();
+    let ages = [5, 3, 9, 3, 7, 3, 1];
+    for (id, age) in ages.into_iter().enumerate() {
+        place.deposit(id as u8, header(age)).expect("room");
+    }
+    place.flag(2, deleted(true)).expect("a message");
+    let expected = [4, 0, 5, 3, 1, 6].map(message_id);
+    for limit in 1..8 {
+        let mailbox = place.mailbox();
+        let (mut ids, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = mailbox.list(Folder::Inbox, cursor, limit);
+            assert!(page.messages.len() <= limit);
+            ids.extend(page.messages.iter().map(|message| message.id));
+            let Some(next) = page.next else { break };
+            cursor = Some(next.to_string().parse().expect("a cursor"));
+        }
+        assert_eq!(ids, expected, "limit {limit}");
+    }
+    assert_eq!(
+        place.mailbox().list(Folder::Trash, None, 10).messages.len(),
+        1
+    );
+    assert_eq!(
+        place.mailbox().list(Folder::Saved, None, 10).messages.len(),
+        0
+    );
+}
+
+#[test]
+fn page_goes_on_where_it_was_although_messages_come_and_go() {
+    let mut place = Place::with_mailbox();
+    for id in 1..=4 {
+        place.deposit(id, header(u64::from(id))).expect("room");
+    }
+    let next = place.mailbox().list(Folder::Inbox, None, 2).next;
+    place.flag(3, deleted(true)).expect("a message");
+    place.deposit(9, header(9)).expect("room");
+    let mailbox = place.mailbox();
+    let page = mailbox.list(Folder::Inbox, next, 2);
+    let ids: Vec<_> = page.messages.iter().map(|message| message.id).collect();
+    assert_eq!((ids, page.next), (vec![message_id(2), message_id(1)], None));
+}
+
+#[test]
+fn garbage_is_no_cursor() {
+    let mut place = Place::with_mailbox();
+    place.deposit(1, header(1)).expect("room");
+    place.deposit(2, header(2)).expect("room");
+    let cursor = place
+        .mailbox()
+        .list(Folder::Inbox, None, 1)
+        .next
+        .expect("a second page")
+        .to_string();
+    assert!(cursor.parse::<Cursor>().is_ok());
+    let almost = format!("{cursor}0");
+    for text in [
+        "",
+        "0",
+        "zz",
+        "é",
+        "éééééééééééééééé",
+        &cursor[1..],
+        &almost,
+        &cursor.replace('0', "x"),
+    ] {
+        assert_eq!(text.parse::<Cursor>(), Err(InvalidCursor), "{text:?}");
+    }
+}
+
+#[test]
+fn keys_are_flat_and_carry_the_digest() {
+    let mailbox = "+15551230001".parse().expect("a mailbox");
+    assert_eq!(keys::slot(&mailbox), "slot/+15551230001");
+    assert_eq!(keys::slot_creation(&mailbox), "slot-creation/+15551230001");
+    let mut audio = header(1).audio;
+    audio.digest = Digest::of(b"");
+    let key = "audio/01010101010101010101010101010101/e3b0c44298fc1c14/12";
+    assert_eq!(keys::audio_chunk(message_id(1), &audio, 12), key);
+}
+
+#[test]
+fn chunks_cover_the_audio() {
+    let chunk = u64::from(AUDIO_CHUNK_BYTES.get());
+    for (size_bytes, chunks) in [(1, 1), (chunk, 1), (chunk + 1, 2), (2 * chunk, 2)] {
+        assert_eq!(
+            Audio {
+                size_bytes,
+                ..header(1).audio
+            }
+            .chunks(),
+            chunks
+        );
+    }
+}
