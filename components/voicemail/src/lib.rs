@@ -1,1 +1,50 @@
-//! The caller and subscriber HTTP API, a WASI component
+//! The caller and subscriber HTTP API: a WASI component, thin over [`starling_mailbox`].
+//!
+//! A request is answered by [`respond`], which needs of the outside world only what [`Platform`]
+//! names: the stores of the regions, the time, some random bits, two variables and a log. In the
+//! component these are the interfaces that Spin and Starling offer alike (`guest.rs`, the only file
+//! that names the SDK); in the tests they are a store in memory that loses races and fails on
+//! demand. So nearly everything here runs, and is tested, natively.
+//!
+//! The path of a request through the files:
+//!
+//! ```text
+//! respond ── route ── negotiate ── resources/{mailbox, messages, message, audio}
+//!                                      │         └─ deposit ── upload, particulars, form
+//!                                      └─ slots (the join of regions; compare-and-swap)
+//!                                           └─ platform
+//! every refusal: problem        every answer: response, json
+//! ```
+//!
+//! # Promises
+//!
+//! - A deposit is acknowledged once its audio and then its header are stored, and not before; what
+//!   was not stored is not acknowledged. Repeating a request has no further effect.
+//! - An error is a problem document (RFC 9457) from the one table in `problem.rs`, with nothing of
+//!   the store in it.
+//! - No request lists or scans a store: it reads one slot for each region, and the pieces of audio
+//!   asked for.
+
+mod deposit;
+mod form;
+#[cfg(target_family = "wasm")]
+mod guest;
+mod json;
+mod negotiate;
+mod particulars;
+mod platform;
+mod problem;
+mod ranges;
+mod regions;
+mod resources;
+mod respond;
+mod response;
+mod route;
+mod slots;
+mod time;
+mod upload;
+
+pub use platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
+pub use problem::PROBLEM_TYPE_PREFIX;
+pub use respond::respond;
+pub use response::Body;

@@ -1,0 +1,116 @@
+//! A deposit as a form: multipart/form-data (RFC 7578), as browsers, curl and telephone systems
+//! send it.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use futures::stream;
+use multer::{Field, Multipart};
+use starling_mailbox::MESSAGE_BYTES_MAX;
+
+use crate::particulars::{FROM, PRIVATE, Particulars, RECEIVED_AT, URGENT};
+use crate::problem::Problem;
+
+/// The media type of such a form.
+pub(crate) const FORM: &str = "multipart/form-data";
+
+/// What a form may have beyond its audio: boundaries, headers, the other fields.
+pub(crate) const FORM_OVERHEAD_BYTES_MAX: usize = 64 * 1024;
+
+/// The field with the audio.
+const AUDIO: &str = "audio";
+
+/// The longest of the other fields.
+const FIELD_BYTES_MAX: usize = 1024;
+
+/// The parser copies what it is handed; a piece at a time, so that it never holds all of it.
+const PIECE_BYTES: usize = 64 * 1024;
+
+/// A form that was read.
+#[derive(Debug)]
+pub(crate) struct Form {
+    /// The audio.
+    pub(crate) audio: Vec<u8>,
+    /// The media type of the audio, as the form declares it.
+    pub(crate) declared: Option<String>,
+    /// The other fields.
+    pub(crate) particulars: Particulars,
+}
+
+/// Reads a whole form; `content_type` is the header, with its boundary.
+pub(crate) async fn read(content_type: &str, body: Vec<u8>) -> Result<Form, Problem> {
+    let boundary = multer::parse_boundary(content_type).map_err(malformed)?;
+    let body = Bytes::from(body);
+    let body_bytes = body.len();
+    let pieces = (0..body.len())
+        .step_by(PIECE_BYTES)
+        .map(move |at| Ok::<_, Infallible>(body.slice(at..body.len().min(at + PIECE_BYTES))));
+    let mut multipart = Multipart::new(stream::iter(pieces), boundary);
+    let mut audio = None;
+    let mut seen: Vec<String> = Vec::new();
+    let mut particulars = Particulars::default();
+    while let Some(field) = multipart.next_field().await.map_err(malformed)? {
+        let name = field.name().unwrap_or_default().to_owned();
+        let invalid = |detail: String| Problem::MemberInvalid {
+            member: name.clone(),
+            detail,
+        };
+        if seen.contains(&name) {
+            return Err(invalid("it is given more than once".into()));
+        }
+        if name == AUDIO {
+            let declared = field
+                .content_type()
+                .map(|mime| mime.essence_str().to_ascii_lowercase());
+            audio = Some((
+                content(field, body_bytes, MESSAGE_BYTES_MAX).await?,
+                declared,
+            ));
+        } else if [FROM, URGENT, PRIVATE, RECEIVED_AT]
+            .iter()
+            .any(|known| known.field == name)
+        {
+            let text = String::from_utf8(content(field, 0, FIELD_BYTES_MAX).await?);
+            let text = text.map_err(|_| invalid("it is not UTF-8".into()))?;
+            particulars.set(&name, &text).map_err(invalid)?;
+        } else {
+            let known = "audio, from, urgent, private, received_at";
+            return Err(invalid(format!(
+                "it is not known; the fields of a form are {known}"
+            )));
+        }
+        seen.push(name);
+    }
+    let Some((audio, declared)) = audio else {
+        return Err(Problem::MemberInvalid {
+            member: AUDIO.into(),
+            detail: "it is missing".into(),
+        });
+    };
+    Ok(Form {
+        audio,
+        declared,
+        particulars,
+    })
+}
+
+async fn content(
+    mut field: Field<'_>,
+    expected_bytes: usize,
+    max_bytes: usize,
+) -> Result<Vec<u8>, Problem> {
+    let mut content = Vec::with_capacity(expected_bytes);
+    while let Some(piece) = field.chunk().await.map_err(malformed)? {
+        if content.len() + piece.len() > max_bytes {
+            return Err(Problem::BodyTooLarge { max_bytes });
+        }
+        content.extend_from_slice(&piece);
+    }
+    Ok(content)
+}
+
+fn malformed(error: multer::Error) -> Problem {
+    Problem::BodyMalformed {
+        detail: format!("the form cannot be read: {error}"),
+    }
+}

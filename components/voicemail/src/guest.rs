@@ -1,0 +1,234 @@
+//! The component: the world of [`Platform`] as Spin and Starling offer it, and the way in from
+//! `wasi:http`.
+//!
+//! What waits goes through the asynchronous `spin:key-value`; compare-and-swap and counting exist
+//! only in the synchronous `wasi:keyvalue`, where a call holds up the whole instance, so nothing
+//! else is asked of that.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use spin_sdk::experimental::wasi::keyvalue::{atomics, store as buckets};
+use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::wasip3::http::types;
+use spin_sdk::wasip3::http_compat::IncomingRequestBody;
+use spin_sdk::wasip3::random::random::get_random_u64;
+use spin_sdk::wasip3::wit_future;
+use spin_sdk::{key_value, variables};
+
+use crate::platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
+use crate::respond::respond;
+use crate::response::Body;
+
+#[spin_sdk::http_service]
+async fn handle(request: Request) -> Answer {
+    Answer(respond(&Host, request.map(Upload)).await)
+}
+
+/// An answer on its way out.
+struct Answer(http::Response<Body>);
+
+impl IntoResponse for Answer {
+    /// As the SDK does it, but for an answer without a body: that one has no stream either. The
+    /// answer to HEAD states the length of a body that does not follow, and a host would take the
+    /// end of a stream for a body cut off.
+    fn into_response(self) -> Result<types::Response, types::ErrorCode> {
+        let Self(response) = self;
+        if !response.body().is_end_stream() {
+            return response.into_response();
+        }
+        let internal = |why: String| types::ErrorCode::InternalError(Some(why));
+        let (parts, _) = response.into_parts();
+        let headers = parts
+            .headers
+            .try_into()
+            .map_err(|error| internal(format!("{error:?}")))?;
+        // Without trailers: dropping the writer says so.
+        let (_, trailers) = wit_future::new(|| Ok(None));
+        let (response, _) = types::Response::new(headers, None, trailers);
+        let accepted = response.set_status_code(parts.status.as_u16());
+        accepted.map_err(|()| internal(format!("status {}", parts.status)))?;
+        Ok(response)
+    }
+}
+
+/// The host around this component.
+struct Host;
+
+/// What was asked for, by name.
+type Known<T> = RefCell<BTreeMap<String, T>>;
+
+thread_local! {
+    // An instance serves many requests, and for as long as it lives neither its variables change
+    // nor what it may open: it is asked for once.
+    static VARIABLES: Known<String> = const { RefCell::new(BTreeMap::new()) };
+    static STORES: Known<Rc<key_value::Store>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+impl Platform for Host {
+    type Store = HostStore;
+
+    async fn open(&self, label: &str) -> Result<HostStore, StoreError> {
+        let label = label.to_owned();
+        if let Some(store) = STORES.with_borrow(|stores| stores.get(&label).cloned()) {
+            return Ok(HostStore { label, store });
+        }
+        let store = Rc::new(key_value::Store::open(&label).await?);
+        STORES.with_borrow_mut(|stores| stores.insert(label.clone(), Rc::clone(&store)));
+        Ok(HostStore { label, store })
+    }
+
+    async fn variable(&self, name: &str) -> Variable {
+        if let Some(value) = VARIABLES.with_borrow(|variables| variables.get(name).cloned()) {
+            return Variable::Set(value);
+        }
+        match variables::get(name).await {
+            Ok(value) => {
+                let known = (name.to_owned(), value.clone());
+                VARIABLES.with_borrow_mut(|variables| variables.extend([known]));
+                Variable::Set(value)
+            }
+            Err(variables::Error::Undefined(_)) => Variable::Unset,
+            Err(error) => Variable::Unreadable(error.to_string()),
+        }
+    }
+
+    fn now_ms(&self) -> u64 {
+        let since = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn random_bits(&self) -> [u8; 16] {
+        let halves = [get_random_u64(), get_random_u64()].map(u64::to_be_bytes);
+        let mut bits = [0; 16];
+        bits.copy_from_slice(halves.as_flattened());
+        bits
+    }
+
+    async fn pause(&self, ms: u64) {
+        spin_sdk::time::sleep(Duration::from_millis(ms)).await;
+    }
+
+    fn log(&self, line: &str) {
+        eprintln!("{line}");
+    }
+}
+
+/// A store, open in the asynchronous interface, and to be opened by its label in the other when
+/// that is needed.
+struct HostStore {
+    label: String,
+    store: Rc<key_value::Store>,
+}
+
+impl HostStore {
+    fn bucket(&self) -> Result<buckets::Bucket, StoreError> {
+        Ok(buckets::open(&self.label)?)
+    }
+}
+
+impl Store for HostStore {
+    type Swap = HostSwap;
+
+    async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.store.get(key).await?)
+    }
+
+    async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
+        Ok(self.store.set(key, value).await?)
+    }
+
+    async fn delete(&self, key: &str) -> Result<(), StoreError> {
+        Ok(self.store.delete(key).await?)
+    }
+
+    async fn increment(&self, key: &str) -> Result<i64, StoreError> {
+        Ok(atomics::increment(&self.bucket()?, key, 1)?)
+    }
+
+    async fn begin_swap(&self, key: &str) -> Result<HostSwap, StoreError> {
+        HostSwap::of(atomics::Cas::new(&self.bucket()?, key)?)
+    }
+}
+
+/// A compare-and-swap handle with the value that it compares with.
+struct HostSwap {
+    handle: atomics::Cas,
+    current: Option<Vec<u8>>,
+}
+
+impl HostSwap {
+    fn of(handle: atomics::Cas) -> Result<Self, StoreError> {
+        let current = handle.current()?;
+        Ok(Self { handle, current })
+    }
+}
+
+impl Swap for HostSwap {
+    fn current(&self) -> Option<&[u8]> {
+        self.current.as_deref()
+    }
+
+    async fn swap(self, value: Vec<u8>) -> Result<Swapped<Self>, StoreError> {
+        match atomics::swap(self.handle, &value) {
+            Ok(()) => Ok(Swapped::Won),
+            Err(atomics::CasError::CasFailed(fresh)) => Ok(Swapped::Lost(Self::of(fresh)?)),
+            Err(atomics::CasError::StoreError(error)) => Err(error.into()),
+        }
+    }
+}
+
+impl From<key_value::Error> for StoreError {
+    fn from(error: key_value::Error) -> Self {
+        match error {
+            key_value::Error::NoSuchStore | key_value::Error::AccessDenied => Self::NoSuchStore,
+            key_value::Error::StoreTableFull => Self::Failed("too many stores are open".into()),
+            key_value::Error::Other(why) => Self::Failed(why),
+        }
+    }
+}
+
+impl From<buckets::Error> for StoreError {
+    fn from(error: buckets::Error) -> Self {
+        match error {
+            buckets::Error::NoSuchStore | buckets::Error::AccessDenied => Self::NoSuchStore,
+            buckets::Error::Other(why) => Self::Failed(why),
+        }
+    }
+}
+
+/// The body of the request, with the host's errors told apart as far as they matter.
+struct Upload(IncomingRequestBody);
+
+impl HttpBody for Upload {
+    type Data = Bytes;
+    type Error = UploadError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, UploadError>>> {
+        Pin::new(&mut self.0)
+            .poll_frame(context)
+            .map_err(|error| match error {
+                types::ErrorCode::HttpRequestBodySize(_) => UploadError::TooLarge,
+                _ => UploadError::Broken,
+            })
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}

@@ -1,0 +1,138 @@
+//! What a deposit says of itself besides the audio: in headers, or in the fields of a form.
+
+use http::HeaderMap;
+use starling_mailbox::{AHEAD_MAX_MS, Caller, MailboxId, MessageId};
+
+use crate::negotiate::single;
+use crate::problem::Problem;
+use crate::time;
+
+/// The names of a particular: its header, and its field in a form.
+pub(crate) struct Name {
+    header: &'static str,
+    pub(crate) field: &'static str,
+}
+
+/// Who left the message.
+pub(crate) const FROM: Name = Name {
+    header: "voicemail-from",
+    field: "from",
+};
+/// Whether it is urgent.
+pub(crate) const URGENT: Name = Name {
+    header: "voicemail-urgent",
+    field: "urgent",
+};
+/// Whether it is not to be passed on.
+pub(crate) const PRIVATE: Name = Name {
+    header: "voicemail-private",
+    field: "private",
+};
+/// When it was taken, if not now.
+pub(crate) const RECEIVED_AT: Name = Name {
+    header: "voicemail-received-at",
+    field: "received_at",
+};
+
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
+
+/// What a deposit says of itself.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(crate) struct Particulars {
+    pub(crate) from: Option<Caller>,
+    pub(crate) urgent: Option<bool>,
+    pub(crate) private: Option<bool>,
+    pub(crate) received_at_ms: Option<u64>,
+}
+
+impl Particulars {
+    /// Reads the `Voicemail-…` headers.
+    pub(crate) fn of_headers(headers: &HeaderMap) -> Result<Self, Problem> {
+        let mut particulars = Self::default();
+        for name in [FROM, URGENT, PRIVATE, RECEIVED_AT] {
+            if let Some(text) = single(headers, name.header)? {
+                particulars
+                    .set(name.field, text)
+                    .map_err(|detail| Problem::HeaderInvalid {
+                        header: name.header.into(),
+                        detail,
+                    })?;
+            }
+        }
+        Ok(particulars)
+    }
+
+    /// Reads one particular by the name of its field; an empty one counts as absent, as in a form
+    /// that is not filled in. The error says what is wrong with it.
+    pub(crate) fn set(&mut self, field: &str, text: &str) -> Result<(), String> {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(());
+        }
+        if field == FROM.field {
+            self.from = Some(text.parse().map_err(|error| format!("{error}"))?);
+        } else if field == URGENT.field {
+            self.urgent = Some(boolean(text)?);
+        } else if field == PRIVATE.field {
+            self.private = Some(boolean(text)?);
+        } else {
+            let ms = time::parse(text);
+            self.received_at_ms =
+                Some(ms.ok_or("it is no RFC 3339 time, such as 2026-01-31T09:30:00Z")?);
+        }
+        Ok(())
+    }
+
+    /// These, and for what they do not say, `others`.
+    pub(crate) fn or(self, others: Self) -> Self {
+        Self {
+            from: self.from.or(others.from),
+            urgent: self.urgent.or(others.urgent),
+            private: self.private.or(others.private),
+            received_at_ms: self.received_at_ms.or(others.received_at_ms),
+        }
+    }
+
+    /// When the message was taken: now, unless it says otherwise; and not in the future, beyond
+    /// what clocks differ.
+    pub(crate) fn received_at_ms(&self, now_ms: u64) -> Result<u64, Problem> {
+        let ms = self.received_at_ms.unwrap_or(now_ms);
+        if ms > now_ms.saturating_add(AHEAD_MAX_MS) {
+            let detail = format!("{} is in the future", time::format(ms));
+            return Err(Problem::MemberInvalid {
+                member: RECEIVED_AT.field.into(),
+                detail,
+            });
+        }
+        Ok(ms)
+    }
+}
+
+fn boolean(text: &str) -> Result<bool, String> {
+    match text.to_ascii_lowercase().as_str() {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err("it is neither true nor false".into()),
+    }
+}
+
+/// The id that the client's idempotency key makes, if it sent one.
+pub(crate) fn id_of_key(
+    headers: &HeaderMap,
+    mailbox: &MailboxId,
+) -> Result<Option<MessageId>, Problem> {
+    if !headers.contains_key(IDEMPOTENCY_KEY) {
+        return Ok(None);
+    }
+    let key = single(headers, IDEMPOTENCY_KEY)?.unwrap_or_default();
+    let valid = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
+        && key.bytes().all(|character| character.is_ascii_graphic());
+    if !valid {
+        return Err(Problem::HeaderInvalid {
+            header: IDEMPOTENCY_KEY.into(),
+            detail: format!("it is not 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"),
+        });
+    }
+    Ok(Some(MessageId::derive(mailbox, key.as_bytes())))
+}
