@@ -1,1 +1,33 @@
-//! Instances of WASI components: compiled ahead of time, pooled, bounded
+//! Runs WASI components: compiles them ahead of time, keeps bounded pools of instances, and hands requests to them.
+//!
+//! This is the only crate that names wasmtime. Whoever embeds it sees four things:
+//!
+//! - [`Engine`]: one for each process. Owns the compiler, the linker and the clock that interrupts guests.
+//! - [`Component`]: a component ready to be instantiated, from [`Engine::load`]. Cheap to clone.
+//! - [`Instances`]: the instances of one component that one event loop runs, from [`Component::instances`].
+//! - [`RequestError`]: why an instance gave no response. Mapping it to a reply is the server's business.
+//!
+//! A guest sees nothing but what its [`Grant`] says: its environment, its variables, its stores, and the hosts it
+//! may reach.
+
+mod bindings;
+mod cache;
+mod component;
+mod engine;
+mod error;
+mod guard;
+mod hosts;
+mod instances;
+mod limits;
+mod outbound;
+mod output;
+mod request;
+mod state;
+
+pub use component::{Component, Grant};
+pub use engine::Engine;
+pub use error::{LoadError, RequestError, StartError};
+pub use instances::Instances;
+pub use limits::Limits;
+pub use outbound::{AllowedHosts, AllowedHostsError};
+pub use request::{Body, Response, empty_body};

@@ -1,0 +1,145 @@
+//! A component that is ready to run, and what it may use of the host.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use starling_kv::Store;
+use wasmtime::component::{InstancePre, Linker, ResourceTable};
+use wasmtime_wasi::WasiCtx;
+use wasmtime_wasi_http::handler::ProxyPre;
+use wasmtime_wasi_http::{WasiHttpCtx, p2, p3};
+
+use crate::error::LoadError;
+use crate::guard::Guard;
+use crate::instances::Instances;
+use crate::limits::Limits;
+use crate::outbound::{AllowedHosts, OutboundPolicy};
+use crate::output::{Output, Stream};
+use crate::state::State;
+
+/// All that a component may use of its host. What is not here, it does not get.
+#[derive(Clone, Default)]
+pub struct Grant {
+    /// Its environment variables.
+    pub environment: BTreeMap<String, String>,
+    /// Its configuration variables, with their values.
+    pub variables: BTreeMap<String, String>,
+    /// The key-value stores it may open, by label.
+    pub stores: HashMap<String, Arc<dyn Store>>,
+    /// The hosts it may reach.
+    pub allowed_hosts: AllowedHosts,
+}
+
+/// Names alone: values may be secrets.
+impl std::fmt::Debug for Grant {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Grant")
+            .field("environment", &self.environment.keys())
+            .field("variables", &self.variables.keys())
+            .field("stores", &self.stores.keys())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A component, compiled and linked.
+#[derive(Clone)]
+pub struct Component(pub(crate) Arc<Linked>);
+
+/// The parts of a [`Component`] that its instances share.
+pub(crate) struct Linked {
+    name: Arc<str>,
+    proxy: ProxyPre<State>,
+    grant: Arc<Grant>,
+    environment: Vec<(String, String)>,
+    allowed_hosts: Arc<AllowedHosts>,
+    pub(crate) limits: Limits,
+}
+
+impl Component {
+    pub(crate) fn link(
+        name: &str,
+        compiled: &wasmtime::component::Component,
+        linker: &Linker<State>,
+        grant: Grant,
+        limits: Limits,
+    ) -> Result<Self, LoadError> {
+        let linked = linker.instantiate_pre(compiled).map_err(missing_import)?;
+        let proxy = proxy(linked)?;
+        Ok(Self(Arc::new(Linked {
+            name: name.into(),
+            proxy,
+            environment: grant.environment.clone().into_iter().collect(),
+            allowed_hosts: Arc::new(grant.allowed_hosts.clone()),
+            grant: Arc::new(grant),
+            limits,
+        })))
+    }
+
+    /// The name that it was loaded under.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// Instances for one of `event_loops` event loops, among which the component's share of the pool is divided.
+    /// They start when requests come.
+    pub fn instances(&self, event_loops: u32) -> Instances {
+        Instances::new(self.clone(), event_loops)
+    }
+}
+
+impl Linked {
+    pub(crate) fn proxy(&self) -> &ProxyPre<State> {
+        &self.proxy
+    }
+
+    /// Fresh state for one instance.
+    pub(crate) fn state(&self, guard: Arc<Guard>) -> State {
+        let output = |stream| Output {
+            component: self.name.clone(),
+            stream,
+        };
+        let wasi = WasiCtx::builder()
+            .envs(&self.environment)
+            .stdout(output(Stream::Stdout))
+            .stderr(output(Stream::Stderr))
+            .build();
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(self.limits.handles_max);
+        State {
+            wasi,
+            http: WasiHttpCtx::new(),
+            outbound: OutboundPolicy {
+                allowed: self.allowed_hosts.clone(),
+            },
+            table,
+            grant: self.grant.clone(),
+            guard,
+        }
+    }
+}
+
+impl std::fmt::Debug for Component {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Component")
+            .field("name", &self.0.name)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Prefers the current interface; components of older SDKs export the one before it.
+fn proxy(linked: InstancePre<State>) -> Result<ProxyPre<State>, LoadError> {
+    match p3::bindings::ServicePre::new(linked.clone()) {
+        Ok(service) => Ok(ProxyPre::P3(service)),
+        Err(error) => match p2::bindings::ProxyPre::new(linked) {
+            Ok(proxy) => Ok(ProxyPre::P2(proxy)),
+            Err(_) => Err(LoadError::NoHandler(error)),
+        },
+    }
+}
+
+/// Picks the import's name out of the linker's words, in which it is the first thing quoted.
+fn missing_import(source: wasmtime::Error) -> LoadError {
+    let text = format!("{source:#}");
+    let import = text.split('`').nth(1).unwrap_or(&text).to_owned();
+    LoadError::MissingImport { import, source }
+}

@@ -1,0 +1,165 @@
+//! The compiler, the linker and the clock that all components of a process share.
+
+use std::path::Path;
+use std::thread;
+
+use sha2::{Digest, Sha256};
+use wasmtime::component::Linker;
+use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
+
+use crate::cache::Cache;
+use crate::component::{Component, Grant};
+use crate::error::{LoadError, StartError};
+use crate::guard::TICK;
+use crate::hosts;
+use crate::limits::Limits;
+use crate::state::State;
+
+/// Core instances, tables and stacks that one component instance may take from the pool, on average. A component
+/// of Rust's wasm32-wasip2 target has one to four core instances and as many tables.
+const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
+
+/// The most instances that a pool is laid out for: each reserves about 4 GiB of address space.
+const POOL_INSTANCES_MAX: u32 = 8_000;
+
+/// Compiles components and makes their instances. One for each process.
+pub struct Engine {
+    wasmtime: wasmtime::Engine,
+    linker: Linker<State>,
+    cache: Cache,
+    limits: Limits,
+}
+
+impl Engine {
+    /// Starts an engine with room for `components` components, and with its cache of compiled components in
+    /// `cache_folder`.
+    ///
+    /// # Errors
+    /// When the pool does not fit into the address space, or the folder cannot be used.
+    pub fn start(limits: Limits, components: u32, cache_folder: &Path) -> Result<Self, StartError> {
+        let wasmtime =
+            wasmtime::Engine::new(&config(&limits, components)).map_err(StartError::Engine)?;
+        let cache = Cache::open(cache_folder.to_owned(), &wasmtime).map_err(|source| {
+            StartError::Cache {
+                path: cache_folder.to_owned(),
+                source,
+            }
+        })?;
+        let linker = linker(&wasmtime).map_err(StartError::Engine)?;
+        start_clock(&wasmtime);
+        Ok(Self {
+            wasmtime,
+            linker,
+            cache,
+            limits,
+        })
+    }
+
+    /// Makes a component ready to run: from the cache, or by compiling it.
+    ///
+    /// `name` is for logs; `grant` is all that the component may use of this host.
+    ///
+    /// # Errors
+    /// When the bytes are not a component, or it imports what this host does not offer, or it handles no requests.
+    pub fn load(&self, name: &str, bytes: &[u8], grant: Grant) -> Result<Component, LoadError> {
+        // The layer in the preamble tells a component (1) from a core module (0).
+        match bytes {
+            [0, b'a', b's', b'm', _, _, 0, 0, ..] => return Err(LoadError::CoreModule),
+            [0, b'a', b's', b'm', ..] => {}
+            _ => return Err(LoadError::NotWebAssembly),
+        }
+        let compiled = self.compiled(name, bytes)?;
+        Component::link(name, &compiled, &self.linker, grant, self.limits.clone())
+    }
+
+    fn compiled(
+        &self,
+        name: &str,
+        bytes: &[u8],
+    ) -> Result<wasmtime::component::Component, LoadError> {
+        let digest = Sha256::digest(bytes).into();
+        if let Some(code) = self.cache.read(&digest) {
+            match self.load_code(&code) {
+                Ok(component) => return Ok(component),
+                Err(error) => {
+                    tracing::warn!(component = name, %error, "a compiled component is not used")
+                }
+            }
+        }
+        tracing::info!(component = name, bytes = bytes.len(), "compiling");
+        let code = self
+            .wasmtime
+            .precompile_component(bytes)
+            .map_err(LoadError::Invalid)?;
+        if let Err(error) = self.cache.write(&digest, &code) {
+            tracing::warn!(component = name, %error, "the compiled component could not be kept");
+        }
+        self.load_code(&code).map_err(LoadError::Invalid)
+    }
+
+    /// Takes compiled code for a component. Callers give what this engine has just made, or what the cache vouches for.
+    #[expect(
+        unsafe_code,
+        reason = "compiled code is native code, which only its origin makes safe to load"
+    )]
+    fn load_code(&self, code: &[u8]) -> wasmtime::Result<wasmtime::component::Component> {
+        // SAFETY: the code was made by this very engine configuration, now or by this user's host before: the cache
+        // answers only what it has sealed itself, for these very bytes of a component (see `cache`).
+        unsafe { wasmtime::component::Component::deserialize(&self.wasmtime, code) }
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}
+
+fn config(limits: &Limits, components: u32) -> Config {
+    let instances = limits
+        .instances_max
+        .saturating_mul(components.max(1))
+        .min(POOL_INSTANCES_MAX);
+    let parts = instances * CORE_INSTANCES_PER_COMPONENT;
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(instances)
+        .total_core_instances(parts)
+        .total_memories(instances)
+        .total_tables(parts)
+        .total_stacks(parts)
+        .max_memory_size(limits.memory_bytes_max)
+        .table_elements(limits.table_entries_max);
+    let mut config = Config::new();
+    config
+        .wasm_component_model_async(true)
+        .epoch_interruption(true)
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<State>> {
+    let mut linker = Linker::new(engine);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)?;
+    wasmtime_wasi::p3::add_to_linker(&mut linker)?;
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::p3::add_to_linker(&mut linker)?;
+    hosts::add_to_linker(&mut linker)?;
+    Ok(linker)
+}
+
+/// Raises the epoch every [`TICK`] for as long as the engine lives.
+fn start_clock(engine: &wasmtime::Engine) {
+    let engine = engine.weak();
+    thread::Builder::new()
+        .name("epoch".to_owned())
+        .spawn(move || {
+            while let Some(engine) = engine.upgrade() {
+                engine.increment_epoch();
+                drop(engine);
+                thread::sleep(TICK);
+            }
+        })
+        .expect("a thread can be started at start-up");
+}

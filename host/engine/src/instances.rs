@@ -1,0 +1,397 @@
+//! The instances of one component on one event loop: made when needed, reused one request after another, replaced
+//! when idle, worn or broken.
+//!
+//! An instance serves one request at a time. Requests that share an instance would share its fate: a panic of one
+//! would fail the others, and a loop would stall them.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use http_body_util::BodyExt;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Sleep, sleep};
+use wasmtime::component::GuestTaskId;
+use wasmtime::{Store, StoreContextMut, WasmBacktrace};
+use wasmtime_wasi_http::Error as HttpError;
+use wasmtime_wasi_http::handler::{
+    HandlerState, Instance, InstantiationError, ProxyHandler, ShouldAccept, WorkerExpiration,
+    WorkerState, WorkerStatus,
+};
+
+use crate::component::Component;
+use crate::error::RequestError;
+use crate::guard::{Guard, Stop};
+use crate::limits::Limits;
+use crate::request::{Body, Progress, Response, bounded, empty_body};
+use crate::state::State;
+
+/// The longest that an instance past its time goes unnoticed.
+const EXPIRY_RESOLUTION_MAX: Duration = Duration::from_millis(500);
+
+/// What a request and the instance that takes it learn of each other.
+#[derive(Debug, Default)]
+struct Ticket {
+    /// The guard of the instance: tells afterwards why there was no response.
+    guard: OnceLock<Arc<Guard>>,
+    /// How the request's body is coming.
+    progress: Arc<Progress>,
+    /// The request's place among those under way. It passes to the instance that takes the request, so that a client
+    /// that goes away does not free a place that is still in use, nor one that stays keep a place that is not.
+    permit: Mutex<Option<OwnedSemaphorePermit>>,
+}
+
+impl Ticket {
+    fn new(permit: OwnedSemaphorePermit) -> Self {
+        Self {
+            permit: Mutex::new(Some(permit)),
+            ..Self::default()
+        }
+    }
+
+    fn take_permit(&self) -> Option<OwnedSemaphorePermit> {
+        self.permit
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
+    }
+}
+
+/// Runs requests in instances of one component, on the event loop that calls it. Cheap to clone.
+#[derive(Clone)]
+pub struct Instances {
+    handler: ProxyHandler<Factory>,
+    free: Arc<Semaphore>,
+    queue_timeout: Duration,
+}
+
+impl Instances {
+    pub(crate) fn new(component: Component, event_loops: u32) -> Self {
+        let limits = &component.0.limits;
+        let share = (limits.instances_max / event_loops.max(1)).max(1);
+        Self {
+            free: Arc::new(Semaphore::new(share as usize)),
+            queue_timeout: limits.queue_timeout,
+            handler: ProxyHandler::new(Factory { component }),
+        }
+    }
+
+    /// Hands a request to an instance and answers with its response, whose body may still be under way.
+    ///
+    /// The request's URI is absolute: scheme and authority reach the guest. Of its body, the guest gets at most
+    /// `body_bytes_max` bytes.
+    ///
+    /// # Errors
+    /// When no instance is free in time, or the guest fails, refuses or is stopped. The request may have had
+    /// effects in all cases but [`RequestError::Busy`].
+    pub async fn handle<B>(
+        &self,
+        request: http::Request<B>,
+        body_bytes_max: u64,
+    ) -> Result<Response, RequestError>
+    where
+        B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let ticket = Arc::new(Ticket::new(self.permit().await?));
+        let request = request.map(|body| {
+            if body.is_end_stream() {
+                empty_body()
+            } else {
+                bounded(body, body_bytes_max, ticket.progress.clone())
+            }
+        });
+        match self.handler.handle(ticket.clone(), request).await {
+            Ok(response) => Ok(response.map(|body| {
+                Answering {
+                    body,
+                    guard: ticket.guard.get().cloned(),
+                }
+                .boxed_unsync()
+            })),
+            Err(error) => Err(request_error(error, ticket.guard.get())),
+        }
+    }
+
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, RequestError> {
+        if let Ok(permit) = self.free.clone().try_acquire_owned() {
+            return Ok(permit);
+        }
+        match tokio::time::timeout(self.queue_timeout, self.free.clone().acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ => Err(RequestError::Busy),
+        }
+    }
+}
+
+impl std::fmt::Debug for Instances {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Instances")
+            .field("component", &self.handler.state().component)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Says why there is no response: by what the guard noted, else by what the guest answered.
+fn request_error(error: wasmtime::Error, guard: Option<&Arc<Guard>>) -> RequestError {
+    // An instance that did not come to be has no guard yet; its error is wrapped, for it may be that of many.
+    let failed = error
+        .downcast_ref::<InstantiationError<Arc<Ticket>>>()
+        .map(|failed| &failed.error);
+    if failed.is_some_and(|error| error.is::<wasmtime::PoolConcurrencyLimitError>()) {
+        return RequestError::Busy;
+    }
+    let stop = match failed {
+        Some(error) => error.downcast_ref::<Stop>().copied(),
+        None => guard.and_then(|guard| guard.stopped()),
+    };
+    match stop {
+        Some(Stop::TimedOut) => RequestError::TimedOut,
+        Some(Stop::CpuExhausted) => RequestError::CpuExhausted,
+        Some(Stop::OutOfMemory) => RequestError::OutOfMemory,
+        None => refusal(error),
+    }
+}
+
+/// Tells a guest that passes on what is wrong with the request from one that fails.
+fn refusal(error: wasmtime::Error) -> RequestError {
+    use wasmtime_wasi_http::{p2::bindings::http::types as p2, p3::bindings::http::types as p3};
+
+    let too_large = matches!(
+        error.downcast_ref(),
+        Some(p3::ErrorCode::HttpRequestBodySize(_))
+    ) || matches!(
+        error.downcast_ref(),
+        Some(p2::ErrorCode::HttpRequestBodySize(_))
+    );
+    let incomplete = matches!(
+        error.downcast_ref(),
+        Some(p3::ErrorCode::ConnectionTerminated)
+    ) || matches!(
+        error.downcast_ref(),
+        Some(p2::ErrorCode::ConnectionTerminated)
+    );
+    let refused = error.is::<p3::ErrorCode>() || error.is::<p2::ErrorCode>();
+    match (too_large, incomplete, refused) {
+        (true, ..) => RequestError::BodyTooLarge,
+        (_, true, _) => RequestError::BodyIncomplete,
+        (_, _, true) => RequestError::Refused(error),
+        _ => RequestError::Failed(error),
+    }
+}
+
+/// A response body that does not pass the end of a failed guest for its own.
+struct Answering {
+    body: Body,
+    guard: Option<Arc<Guard>>,
+}
+
+impl Answering {
+    fn cut_off(&self) -> bool {
+        self.guard.as_ref().is_some_and(|guard| guard.failed())
+    }
+}
+
+impl http_body::Body for Answering {
+    type Data = Bytes;
+    type Error = HttpError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, HttpError>>> {
+        match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+            // To wasi-http, a guest that is gone looks like one that has said all.
+            None if self.cut_off() => {
+                let why = "the component failed before the end of its response".to_owned();
+                Poll::Ready(Some(Err(HttpError::InternalError(Some(why)))))
+            }
+            frame => Poll::Ready(frame),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream() && !self.cut_off()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Makes instances.
+struct Factory {
+    component: Component,
+}
+
+impl HandlerState for Factory {
+    type StoreData = State;
+    type WorkerExpiration = Expiration;
+    type WorkerState = Worker;
+
+    async fn instantiate(&self) -> wasmtime::Result<Instance<State, Expiration, Worker>> {
+        let linked = &self.component.0;
+        let proxy = linked.proxy();
+        let guard = Arc::new(Guard::new(&linked.limits));
+        let mut store = Store::new(engine(proxy), linked.state(guard.clone()));
+        store.limiter(|state| state);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(|store| store.data().guard.on_tick());
+        let instance = tokio::time::timeout(
+            linked.limits.request_timeout,
+            proxy.instantiate_async(&mut store),
+        );
+        let proxy = match instance.await {
+            Ok(proxy) => proxy?,
+            Err(_) => return Err(Stop::TimedOut.into()),
+        };
+        Ok(Instance {
+            store,
+            proxy,
+            view: State::http_view,
+            expiration: Expiration::new(&linked.limits, guard.clone()),
+            state: Worker {
+                component: self.component.clone(),
+                guard,
+            },
+        })
+    }
+}
+
+fn engine(proxy: &wasmtime_wasi_http::handler::ProxyPre<State>) -> &wasmtime::Engine {
+    match proxy {
+        wasmtime_wasi_http::handler::ProxyPre::P2(proxy) => proxy.engine(),
+        wasmtime_wasi_http::handler::ProxyPre::P3(service) => service.engine(),
+    }
+}
+
+/// Decides what one instance takes on.
+struct Worker {
+    component: Component,
+    guard: Arc<Guard>,
+}
+
+impl WorkerState for Worker {
+    type StoreData = State;
+    type RequestData = Arc<Ticket>;
+
+    fn should_accept_request(&self, concurrent: usize, total: usize) -> ShouldAccept {
+        let limits = &self.component.0.limits;
+        let worn = total >= limits.instance_requests_max
+            || self.guard.memory_bytes() > limits.instance_memory_kept_max
+            || self.guard.stopped().is_some();
+        match (worn, concurrent) {
+            (true, _) => ShouldAccept::Never,
+            // A request no longer counts here once the head of its response is out; its body may be under way.
+            (false, 0) if !self.guard.is_occupied() => ShouldAccept::Yes,
+            (false, _) => ShouldAccept::No,
+        }
+    }
+
+    fn on_request_start(
+        &self,
+        _store: StoreContextMut<'_, State>,
+        ticket: Arc<Ticket>,
+        _task: GuestTaskId,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'static + Send + Sync>> {
+        let _ = ticket.guard.set(self.guard.clone());
+        self.guard
+            .occupy(ticket.progress.clone(), ticket.take_permit());
+        // With one request at a time, the end of the request's time is the end of the instance's: `Expiration` sees
+        // to it, also when the guest does not give the event loop of its store back.
+        Box::pin(std::future::pending())
+    }
+
+    fn drop(&self, store: Store<State>, result: wasmtime::Result<()>) {
+        if let Err(error) = result {
+            // Before the store goes, and with it the channels of a response under way.
+            self.guard.record_failure();
+            let component = self.component.name();
+            let stop = self.guard.stopped();
+            let error_text = format!("{error:#}");
+            if stop.is_some() || std::thread::panicking() || error.is::<WasmBacktrace>() {
+                tracing::error!(
+                    component,
+                    ?stop,
+                    error = error_text,
+                    "an instance has ended"
+                );
+            } else {
+                // An event loop that ends lets its idle instances go, which wasmtime reports as an error too.
+                tracing::debug!(component, error = error_text, "an instance was let go");
+            }
+        }
+        // The pool's place is free before the next request is let in.
+        drop(store);
+        self.guard.release();
+    }
+}
+
+/// Ends an instance that has been too long in one state.
+struct Expiration {
+    request_timeout: Duration,
+    upload_timeout: Duration,
+    response_timeout: Duration,
+    idle: Duration,
+    resolution: Duration,
+    guard: Arc<Guard>,
+    wake: Pin<Box<Sleep>>,
+}
+
+impl Expiration {
+    fn new(limits: &Limits, guard: Arc<Guard>) -> Self {
+        let shortest = limits
+            .request_timeout
+            .min(limits.response_timeout)
+            .min(limits.instance_idle);
+        let resolution = (shortest / 4)
+            .min(EXPIRY_RESOLUTION_MAX)
+            .max(Duration::from_millis(1));
+        Self {
+            request_timeout: limits.request_timeout,
+            upload_timeout: limits.upload_timeout,
+            response_timeout: limits.response_timeout,
+            idle: limits.instance_idle,
+            resolution,
+            guard,
+            wake: Box::pin(sleep(resolution)),
+        }
+    }
+}
+
+impl WorkerExpiration for Expiration {
+    fn poll(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        status: WorkerStatus,
+        since: Instant,
+    ) -> Poll<()> {
+        self.guard.on_pending();
+        if status == WorkerStatus::Idle && self.guard.release() {
+            // It was asked whether it accepts another request before it was known to be idle: to be asked again.
+            cx.waker().wake_by_ref();
+        }
+        // One coarse timer for the life of the instance is cheaper than an exact one for each request.
+        loop {
+            ready!(self.wake.as_mut().poll(cx));
+            let expired = match status {
+                WorkerStatus::Idle => since.elapsed() >= self.idle,
+                WorkerStatus::PostReturn => since.elapsed() >= self.response_timeout,
+                WorkerStatus::Requests => {
+                    let last = self.guard.progress().map_or(since, |last| last.max(since));
+                    last.elapsed() >= self.request_timeout || since.elapsed() >= self.upload_timeout
+                }
+            };
+            if expired {
+                if status != WorkerStatus::Idle {
+                    self.guard.record(Stop::TimedOut);
+                }
+                return Poll::Ready(());
+            }
+            let next = tokio::time::Instant::now() + self.resolution;
+            self.wake.as_mut().reset(next);
+        }
+    }
+}
