@@ -1,1 +1,21 @@
-//! The HTTP listener: routes, limits, problem details, drain
+//! The front door: accepts HTTP/1.1 and HTTP/2 (with prior knowledge, h2c), finds the component that a path belongs
+//! to, hands it the request, and answers for it when it cannot.
+//!
+//! - [`Routes`] is the table of paths, after Spin's rules. Pure.
+//! - [`Server`] listens, on one event loop for each core, and drains on request.
+//! - [`Problem`] is every answer that the host gives by itself (RFC 9457).
+
+mod connection;
+mod drain;
+mod headers;
+mod limits;
+mod patience;
+mod problem;
+mod routes;
+mod server;
+
+pub use drain::{Drain, Draining, drain};
+pub use limits::Limits;
+pub use problem::Problem;
+pub use routes::{Route, RouteError, RoutePattern, Routes};
+pub use server::{ListenError, Server};

@@ -1,0 +1,177 @@
+//! The host's own configuration, `edge.toml`: limits, and where each store lives.
+//!
+//! Two steps: [`RuntimeConfig`] is what the file says; the `limits` functions turn it into what that means.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+use crate::stores::StoreConfig;
+
+/// What an `edge.toml` says. A key that is not here is an error that names it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RuntimeConfig {
+    /// Bounds on requests, instances and connections. What is left out has its default.
+    #[serde(default)]
+    pub(crate) limits: Limits,
+    /// Where stores live, by label. A label that is not here is embedded in the state directory.
+    #[serde(default)]
+    pub(crate) key_value_store: BTreeMap<String, StoreConfig>,
+}
+
+/// The `[limits]` table. Each key is the limit of the same name in the engine or the server.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Limits {
+    instances_max: Option<NonZero<u32>>,
+    instance_requests_max: Option<NonZero<usize>>,
+    instance_idle_ms: Option<u64>,
+    instance_memory_kept_max: Option<usize>,
+    memory_bytes_max: Option<usize>,
+    table_entries_max: Option<usize>,
+    handles_max: Option<usize>,
+    request_timeout_ms: Option<u64>,
+    upload_timeout_ms: Option<u64>,
+    response_timeout_ms: Option<u64>,
+    cpu_burst_ms_max: Option<u64>,
+    queue_timeout_ms: Option<u64>,
+    connections_max: Option<NonZero<usize>>,
+    write_timeout_ms: Option<u64>,
+    header_bytes_max: Option<usize>,
+    header_timeout_ms: Option<u64>,
+    request_body_bytes_max: Option<u64>,
+    http2_streams_max: Option<NonZero<u32>>,
+    drain_notice_ms: Option<u64>,
+    drain_timeout_ms: Option<u64>,
+}
+
+/// Why a configuration is not taken.
+#[derive(Debug, Error)]
+pub(crate) enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the runtime configuration {}", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// Not TOML, or with keys or values that are none.
+    #[error("{} is not a runtime configuration", path.display())]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: Box<toml::de::Error>,
+    },
+}
+
+impl RuntimeConfig {
+    /// Reads the file at `path`, or takes the defaults if there is none to read.
+    pub(crate) fn read(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let Some(path) = path else {
+            return Ok(Self::default());
+        };
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })
+    }
+}
+
+impl Limits {
+    /// What this says of instances.
+    pub(crate) fn engine(&self) -> starling_engine::Limits {
+        let default = starling_engine::Limits::default();
+        starling_engine::Limits {
+            instances_max: self
+                .instances_max
+                .map_or(default.instances_max, NonZero::get),
+            instance_requests_max: self
+                .instance_requests_max
+                .map_or(default.instance_requests_max, NonZero::get),
+            instance_idle: millis(self.instance_idle_ms, default.instance_idle),
+            instance_memory_kept_max: self
+                .instance_memory_kept_max
+                .unwrap_or(default.instance_memory_kept_max),
+            memory_bytes_max: self.memory_bytes_max.unwrap_or(default.memory_bytes_max),
+            table_entries_max: self.table_entries_max.unwrap_or(default.table_entries_max),
+            handles_max: self.handles_max.unwrap_or(default.handles_max),
+            request_timeout: millis(self.request_timeout_ms, default.request_timeout),
+            upload_timeout: millis(self.upload_timeout_ms, default.upload_timeout),
+            response_timeout: millis(self.response_timeout_ms, default.response_timeout),
+            cpu_burst_max: millis(self.cpu_burst_ms_max, default.cpu_burst_max),
+            queue_timeout: millis(self.queue_timeout_ms, default.queue_timeout),
+        }
+    }
+
+    /// What this says of connections.
+    pub(crate) fn server(&self) -> starling_server::Limits {
+        let default = starling_server::Limits::default();
+        starling_server::Limits {
+            connections_max: self
+                .connections_max
+                .map_or(default.connections_max, NonZero::get),
+            write_timeout: millis(self.write_timeout_ms, default.write_timeout),
+            header_bytes_max: self.header_bytes_max.unwrap_or(default.header_bytes_max),
+            header_timeout: millis(self.header_timeout_ms, default.header_timeout),
+            body_bytes_max: self
+                .request_body_bytes_max
+                .unwrap_or(default.body_bytes_max),
+            http2_streams_max: self
+                .http2_streams_max
+                .map_or(default.http2_streams_max, NonZero::get),
+            drain_notice: millis(self.drain_notice_ms, default.drain_notice),
+            drain_timeout: millis(self.drain_timeout_ms, default.drain_timeout),
+        }
+    }
+}
+
+fn millis(said: Option<u64>, default: Duration) -> Duration {
+    said.map_or(default, Duration::from_millis)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let config: RuntimeConfig = toml::from_str("[limits]\nrequest_timeout_ms = 250\n").unwrap();
+        let limits = config.limits.engine();
+        assert_eq!(limits.request_timeout, Duration::from_millis(250));
+        assert_eq!(
+            limits.memory_bytes_max,
+            starling_engine::Limits::default().memory_bytes_max
+        );
+        assert_eq!(config.limits.server(), starling_server::Limits::default());
+    }
+
+    #[test]
+    fn unknown_keys_are_named() {
+        for text in [
+            "[limits]\nrequest_timeout = 1\n",
+            "[limit]\n",
+            "[key_value_store.a]\ntype = \"embedded\"\npaht = \"x\"\n",
+        ] {
+            let error = toml::from_str::<RuntimeConfig>(text)
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains("unknown field"), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_example_in_the_repository_is_taken() {
+        toml::from_str::<RuntimeConfig>(include_str!("../../../edge.toml")).unwrap();
+    }
+}

@@ -1,0 +1,128 @@
+//! The folder in which a host keeps what must outlive it. One host has it at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+/// A state directory that this process holds.
+#[derive(Debug)]
+pub(crate) struct StateDir {
+    path: PathBuf,
+    /// Locked for as long as it is open; the system unlocks it also when the process is killed.
+    _lock: File,
+}
+
+/// Why the directory cannot be held.
+#[derive(Debug, Error)]
+pub(crate) enum StateDirError {
+    /// Another host has it.
+    #[error(
+        "the state directory {} is in use by another host{}; stop that one, or give this one its own with --state-dir",
+        path.display(),
+        holder
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+        /// ` (process …)`, or empty.
+        holder: String,
+    },
+    /// It cannot be made or written.
+    #[error("the state directory {} cannot be used; choose one that this user may write with --state-dir", path.display())]
+    Io {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl StateDir {
+    /// Makes the folder if it is missing, for this user alone, and holds it.
+    pub(crate) fn hold(path: &Path) -> Result<Self, StateDirError> {
+        let failed = |source| StateDirError::Io {
+            path: path.to_owned(),
+            source,
+        };
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(path)
+            .map_err(failed)?;
+        let mut lock = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path.join("lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _ = lock.read_to_string(&mut holder);
+                let holder = match holder.trim() {
+                    "" => String::new(),
+                    id => format!(" (process {id})"),
+                };
+                return Err(StateDirError::InUse {
+                    path: path.to_owned(),
+                    holder,
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        lock.set_len(0)
+            .and_then(|()| lock.rewind())
+            .and_then(|()| write!(lock, "{}", std::process::id()))
+            .map_err(failed)?;
+        Ok(Self {
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Where compiled components are kept.
+    pub(crate) fn cache(&self) -> PathBuf {
+        self.path.join("cache")
+    }
+
+    /// Where the embedded store with this label is kept, unless the configuration says otherwise.
+    pub(crate) fn store(&self, label: &str) -> PathBuf {
+        self.path.join("stores").join(label)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_host_holds_a_folder_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state");
+        let held = StateDir::hold(&path).unwrap();
+        let error = StateDir::hold(&path).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
+        drop(held);
+        StateDir::hold(&path).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let error = StateDir::hold(&file.join("state")).unwrap_err().to_string();
+        assert!(
+            error.contains("file/state") && error.contains("--state-dir"),
+            "{error}"
+        );
+    }
+}

@@ -1,0 +1,198 @@
+//! Every answer that the host gives by itself, as problem details (RFC 9457). The only place where errors become
+//! responses.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use http_body_util::{BodyExt, Full};
+use serde::Serialize;
+use starling_engine::{RequestError, Response};
+
+/// Why the host answers in place of a component. `type` is `urn:starling:problem:` and [`Problem::name`].
+#[derive(Debug)]
+pub enum Problem {
+    /// No route of the application covers the path.
+    NoRoute,
+    /// The `Host` header is not a host and port.
+    InvalidHost,
+    /// The declared or actual body is longer than this host takes.
+    BodyTooLarge {
+        /// The limit in bytes.
+        bytes_max: u64,
+    },
+    /// The component gave no response.
+    Component(RequestError),
+}
+
+#[derive(Serialize)]
+struct Details<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: String,
+    instance: &'a str,
+}
+
+impl Problem {
+    /// The stable last part of the problem's type.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::NoRoute => "no-route",
+            Self::InvalidHost => "invalid-host",
+            Self::BodyTooLarge { .. } | Self::Component(RequestError::BodyTooLarge) => {
+                "body-too-large"
+            }
+            Self::Component(error) => match error {
+                RequestError::Busy => "overloaded",
+                RequestError::TimedOut => "component-timeout",
+                RequestError::CpuExhausted => "component-cpu-exhausted",
+                RequestError::OutOfMemory => "component-out-of-memory",
+                RequestError::Failed(_) => "component-failed",
+                RequestError::Refused(_) => "component-refused",
+                RequestError::BodyIncomplete => "body-incomplete",
+                RequestError::BodyTooLarge => "body-too-large",
+            },
+        }
+    }
+
+    /// The status of the response.
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NoRoute => StatusCode::NOT_FOUND,
+            Self::InvalidHost => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Component(error) => match error {
+                RequestError::Busy => StatusCode::SERVICE_UNAVAILABLE,
+                RequestError::TimedOut | RequestError::CpuExhausted => StatusCode::GATEWAY_TIMEOUT,
+                RequestError::OutOfMemory | RequestError::Failed(_) | RequestError::Refused(_) => {
+                    StatusCode::INTERNAL_SERVER_ERROR
+                }
+                RequestError::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+                RequestError::BodyIncomplete => StatusCode::BAD_REQUEST,
+            },
+        }
+    }
+
+    fn title(&self) -> &'static str {
+        match self.name() {
+            "no-route" => "No such route",
+            "invalid-host" => "The Host header is not valid",
+            "body-too-large" => "The request body is too large",
+            "body-incomplete" => "The request body was not complete",
+            "overloaded" => "The host is busy",
+            "component-timeout" => "The request took too long",
+            "component-cpu-exhausted" => "The request needed too much computing",
+            "component-out-of-memory" => "The request needed too much memory",
+            _ => "The request could not be handled",
+        }
+    }
+
+    /// What this caller can do about it. Never what went wrong inside.
+    fn detail(&self) -> String {
+        match self {
+            Self::NoRoute => "No component of this application serves this path.".to_owned(),
+            Self::InvalidHost => "Send one Host header, of the form `host` or `host:port`.".to_owned(),
+            Self::BodyTooLarge { bytes_max } => {
+                format!("This host takes request bodies of at most {bytes_max} bytes.")
+            }
+            Self::Component(RequestError::BodyTooLarge) => {
+                "This host takes no request body of this size.".to_owned()
+            }
+            Self::Component(RequestError::BodyIncomplete) => {
+                "The connection ended before the whole body had come. Send the request again.".to_owned()
+            }
+            Self::Component(RequestError::Busy) => {
+                "All instances are busy. The request had no effect; send it again, here or elsewhere."
+                    .to_owned()
+            }
+            Self::Component(_) => {
+                "The request may or may not have had an effect. Send it again, here or elsewhere; \
+                 with an Idempotency-Key a deposit happens once."
+                    .to_owned()
+            }
+        }
+    }
+
+    /// The response, and the id that names this occurrence in it.
+    pub(crate) fn response(&self) -> (Response, String) {
+        let id = request_id();
+        let status = self.status();
+        let instance = format!("urn:starling:request:{id}");
+        let details = Details {
+            r#type: format!("urn:starling:problem:{}", self.name()),
+            title: self.title(),
+            status: status.as_u16(),
+            detail: self.detail(),
+            instance: &instance,
+        };
+        let body = serde_json::to_vec(&details).expect("strings and numbers become JSON");
+        let length = HeaderValue::from(body.len());
+        let body = Full::new(Bytes::from(body))
+            .map_err(|never| match never {})
+            .boxed_unsync();
+        let mut response = Response::new(body);
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/problem+json"),
+        );
+        headers.insert(header::CONTENT_LENGTH, length);
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        (response, id)
+    }
+}
+
+/// An id that is unique in this process, and very likely among all.
+fn request_id() -> String {
+    static STARTED: OnceLock<u64> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let started = STARTED.get_or_init(|| {
+        let since = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
+            ^ u64::from(std::process::id()).rotate_right(16)
+    });
+    format!("{started:016x}{:08x}", COUNT.fetch_add(1, Relaxed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http_body_util::BodyExt;
+
+    #[test]
+    fn a_problem_names_its_type_status_and_occurrence() {
+        let (response, id) = Problem::BodyTooLarge { bytes_max: 10 }.response();
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(
+            response.headers()[header::CONTENT_TYPE],
+            "application/problem+json"
+        );
+        let body = futures::executor::block_on(response.into_body().collect())
+            .unwrap()
+            .to_bytes();
+        let details: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(details["type"], "urn:starling:problem:body-too-large");
+        assert_eq!(details["status"], 413);
+        assert_eq!(details["instance"], format!("urn:starling:request:{id}"));
+    }
+
+    #[test]
+    fn a_busy_host_says_when_to_come_back() {
+        let (response, _) = Problem::Component(RequestError::Busy).response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+    }
+
+    #[test]
+    fn each_occurrence_has_an_id_of_its_own() {
+        assert_ne!(Problem::NoRoute.response().1, Problem::NoRoute.response().1);
+    }
+}

@@ -1,0 +1,227 @@
+//! The listener and its event loops.
+//!
+//! One single-threaded event loop for each core: instances stay on the core they were made on, and a request never
+//! crosses from one to another. All loops accept from the same socket, so an idle one takes the next connection.
+
+use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{io, thread};
+
+use starling_engine::Component;
+use thiserror::Error;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+
+use crate::connection::{Service, Target, protocol, serve};
+use crate::drain::Draining;
+use crate::headers::RouteHeaders;
+use crate::limits::Limits;
+use crate::routes::Routes;
+
+/// Connections that the kernel completes before the host has accepted them.
+const BACKLOG: i32 = 1024;
+
+/// How long a loop waits after the system could not give it another connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the host does not listen.
+#[derive(Debug, Error)]
+pub enum ListenError {
+    /// Another program has the port.
+    #[error(
+        "{0} is in use; stop the other program, or choose another address with --listen (port 0 takes any free one)"
+    )]
+    InUse(SocketAddr),
+    /// The system refused otherwise.
+    #[error("{address} cannot be listened on")]
+    Io {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A listening server. Requests are answered once it runs.
+#[derive(Debug)]
+pub struct Server {
+    listener: StdTcpListener,
+    address: SocketAddr,
+    routes: Routes<Component>,
+    limits: Limits,
+    event_loops: NonZeroUsize,
+}
+
+impl Server {
+    /// Listens on `address`, with `event_loops` event loops that serve `routes`.
+    ///
+    /// # Errors
+    /// When the system does not give the address.
+    pub fn listen(
+        address: SocketAddr,
+        routes: Routes<Component>,
+        limits: Limits,
+        event_loops: NonZeroUsize,
+    ) -> Result<Self, ListenError> {
+        let failed = |source: io::Error| match source.kind() {
+            io::ErrorKind::AddrInUse => ListenError::InUse(address),
+            _ => ListenError::Io { address, source },
+        };
+        let listener = listener(address).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        Ok(Self {
+            listener,
+            address,
+            routes,
+            limits,
+            event_loops,
+        })
+    }
+
+    /// The address listened on, with the port that was taken.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `draining` says to go and everything in flight has ended, or its time is up. Answers how many
+    /// connections were cut off.
+    ///
+    /// # Errors
+    /// When an event loop cannot be started.
+    pub fn run(self, draining: &Draining) -> io::Result<usize> {
+        let loops = self.event_loops.get();
+        let connections = (self.limits.connections_max / loops).max(1);
+        let threads = (0..loops)
+            .map(|index| {
+                let listener = self.listener.try_clone()?;
+                let service = self.service(draining);
+                thread::Builder::new()
+                    .name(format!("edge-{index}"))
+                    .spawn(move || {
+                        let runtime = runtime::Builder::new_current_thread()
+                            .enable_all()
+                            .build()?;
+                        let local = tokio::task::LocalSet::new();
+                        runtime.block_on(local.run_until(accept(listener, service, connections)))
+                    })
+            })
+            .collect::<io::Result<Vec<thread::JoinHandle<io::Result<usize>>>>>()?;
+        drop(self.listener);
+        let mut cut_off = 0;
+        for thread in threads {
+            cut_off += thread
+                .join()
+                .map_err(|_| io::Error::other("an event loop panicked"))??;
+        }
+        Ok(cut_off)
+    }
+
+    fn service(&self, draining: &Draining) -> Service {
+        let loops = u32::try_from(self.event_loops.get()).unwrap_or(u32::MAX);
+        // Routes to one component share its instances.
+        let mut instances = std::collections::HashMap::new();
+        let routes = self.routes.map(|route| Target {
+            instances: instances
+                .entry(route.component.clone())
+                .or_insert_with(|| route.target.instances(loops))
+                .clone(),
+            headers: RouteHeaders::new(&route.pattern),
+        });
+        Service {
+            routes,
+            limits: self.limits.clone(),
+            draining: draining.clone(),
+        }
+    }
+}
+
+fn listener(address: SocketAddr) -> io::Result<StdTcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
+    // Connections of an earlier host that are still closing do not stop the next one.
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Whether an error of accepting concerns a connection that is gone already, and not the socket.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
+    )
+}
+
+/// One event loop: accepts and serves until the host goes. Answers how many connections were cut off.
+async fn accept(
+    listener: StdTcpListener,
+    service: Service,
+    connections: usize,
+) -> io::Result<usize> {
+    let listener = TcpListener::from_std(listener)?;
+    let protocol = Rc::new(protocol(&service.limits));
+    let service = Arc::new(service);
+    let free = Arc::new(Semaphore::new(connections));
+    let mut draining = service.draining.clone();
+    let mut open = JoinSet::new();
+    let start = |open: &mut JoinSet<()>,
+                 permit: Option<OwnedSemaphorePermit>,
+                 (stream, client): (TcpStream, SocketAddr)| {
+        let served = serve(stream, client, protocol.clone(), service.clone());
+        open.spawn_local(async move {
+            served.await;
+            drop(permit);
+        });
+    };
+    loop {
+        let next = async {
+            let permit = free
+                .clone()
+                .acquire_owned()
+                .await
+                .expect("the semaphore is never closed");
+            (permit, listener.accept().await)
+        };
+        tokio::select! {
+            biased;
+            () = draining.wait_noticed() => break,
+            Some(_) = open.join_next() => {}
+            (permit, accepted) = next => match accepted {
+                Ok(connection) => {
+                    start(&mut open, Some(permit), connection);
+                    // What has come runs first; meanwhile another loop may take the next connection.
+                    tokio::task::yield_now().await;
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
+    // A connection that the kernel has completed counts as made: closing the socket would reset it.
+    // Asked of the plain socket: the event loop's answers what it knows, and gives each task a budget.
+    let listener = listener.into_std()?;
+    loop {
+        match listener.accept() {
+            Ok((stream, client)) => {
+                stream.set_nonblocking(true)?;
+                start(&mut open, None, (TcpStream::from_std(stream)?, client));
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(_) => break,
+        }
+    }
+    drop(listener);
+    let ended = async { while open.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(service.limits.drain_timeout, ended).await;
+    Ok(open.len())
+}

@@ -1,0 +1,16 @@
+//! Names of attributes, as constants: a name is written once, and means the same in every event.
+//!
+//! Source: OpenTelemetry semantic conventions 1.37, HTTP and error attributes.
+
+/// The request's method.
+pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
+/// The status of the response.
+pub const HTTP_RESPONSE_STATUS_CODE: &str = "http.response.status_code";
+/// The route that matched, as the manifest writes it. Never the path, which names a mailbox.
+pub const HTTP_ROUTE: &str = "http.route";
+/// What kind of error ended the operation; one of few values.
+pub const ERROR_TYPE: &str = "error.type";
+/// The component that handled the request.
+pub const COMPONENT: &str = "starling.component.name";
+/// Names one failed request, here and in the `instance` of the problem details its client got.
+pub const REQUEST_ID: &str = "starling.request.id";
