@@ -1,1 +1,21 @@
-//! End-to-end tests and benchmarks on real processes
+//! What the end-to-end tests and benchmarks are written with: the real host as a child process, a real HTTP client,
+//! real speech.
+//!
+//! - [`host`] starts `starling up`, reads its address, keeps its output and ends it;
+//! - [`client`] sends requests, on a fresh connection or a kept one, and reads answers;
+//! - [`wire`] sends bytes that no client library would;
+//! - [`app`] writes manifests for the voicemail application and for the tests' own component;
+//! - [`mailbox`] speaks the voicemail API;
+//! - [`audio`] makes speech in the encodings that callers send;
+//! - [`random`] is a seeded source of choices, so that a failure can be repeated.
+//!
+//! Helpers panic with what a person needs to know, because that is how a test fails.
+
+pub mod app;
+pub mod audio;
+pub mod client;
+pub mod host;
+pub mod mailbox;
+pub mod paths;
+pub mod random;
+pub mod wire;

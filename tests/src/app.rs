@@ -1,0 +1,101 @@
+//! Applications to serve: a manifest and a state directory in a folder of their own, removed afterwards.
+
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::host::Launch;
+use crate::paths;
+
+/// A folder with a manifest and room for state.
+#[derive(Debug)]
+pub struct App {
+    folder: TempDir,
+}
+
+impl App {
+    /// The voicemail application: the repository's own spin.toml.
+    ///
+    /// # Panics
+    ///
+    /// Where spin.toml names a component in a folder that cargo does not build into.
+    #[must_use]
+    pub fn voicemail() -> Self {
+        const BUILT: &str = "target/wasm32-wasip2/release/voicemail.wasm";
+        let manifest = std::fs::read_to_string(paths::root().join("spin.toml"))
+            .expect("spin.toml is readable");
+        assert!(manifest.contains(BUILT), "spin.toml does not name {BUILT}");
+        let built = paths::component("voicemail.wasm");
+        Self::new(&manifest.replace(BUILT, &built.display().to_string()))
+    }
+
+    /// The tests' own component under every path, with the store `default` and nothing else allowed.
+    #[must_use]
+    pub fn guest() -> Self {
+        Self::guest_with("key_value_stores = [\"default\"]")
+    }
+
+    /// The same, with `settings` in the table of the component instead.
+    #[must_use]
+    pub fn guest_with(settings: &str) -> Self {
+        Self::new(&format!("{}\n{settings}\n", guest_manifest("/...")))
+    }
+
+    /// Any manifest.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be written.
+    #[must_use]
+    pub fn new(manifest: &str) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("starling-")
+            .tempdir()
+            .expect("a temporary folder");
+        std::fs::write(folder.path().join("spin.toml"), manifest).expect("the manifest is written");
+        Self { folder }
+    }
+
+    /// What serves it.
+    #[must_use]
+    pub fn launch(&self) -> Launch {
+        Launch::new(self.path("spin.toml"), self.path("state"))
+    }
+
+    /// What serves it with this runtime configuration.
+    #[must_use]
+    pub fn launch_with(&self, runtime_config: &str) -> Launch {
+        let path = self.write("edge.toml", runtime_config);
+        self.launch().runtime_config(path)
+    }
+
+    /// Writes a file beside the manifest.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be written.
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).expect("the file is written");
+        path
+    }
+
+    /// A path beside the manifest.
+    #[must_use]
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+/// A manifest that serves the tests' own component, as `guest`, at `route`. Its last table is the component's, so that
+/// more settings can follow.
+#[must_use]
+pub fn guest_manifest(route: &str) -> String {
+    format!(
+        "spin_manifest_version = 2\n\
+         [application]\nname = \"tests\"\nversion = \"0.1.0\"\n\
+         [[trigger.http]]\nroute = {route:?}\ncomponent = \"guest\"\n\
+         [component.guest]\nsource = {:?}",
+        paths::component("test_guest.wasm").display().to_string()
+    )
+}

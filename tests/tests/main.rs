@@ -1,0 +1,17 @@
+//! The end-to-end tests: each starts the real host, talks to it as a client does, and ends it. None needs another,
+//! a fixed port or a clock; `cargo xtask test <name>` runs those whose path holds `<name>`.
+
+mod bad_input;
+mod crash;
+mod disk;
+mod drain;
+mod guests;
+mod imports;
+mod manifest;
+mod misbehaving;
+mod places;
+mod repository;
+mod startup;
+mod store;
+mod tour;
+mod voicemail;

@@ -1,0 +1,124 @@
+//! What `cargo xtask help` prints. One text for each command, beside each other so that they stay alike.
+
+use crate::step::Failure;
+
+/// The answer to `cargo xtask`, `cargo xtask help` and `cargo xtask --help`.
+pub(crate) const OVERVIEW: &str = "\
+The chores of Starling.
+
+Usage: cargo xtask <command>
+
+Commands:
+  build   compile the host and the components
+  up      build, then serve spin.toml with the host just built
+  test    everything that must hold before a change is merged; CI runs this
+  bench   measure, and print a table
+  help    explain a command: `cargo xtask help test`
+
+Start here:
+  cargo xtask up                    then follow the tour in README.md
+  cargo xtask test                  about 25 minutes the first time on two cores, minutes afterwards
+  cargo xtask test mailbox          only the tests with `mailbox` in their name
+
+Environment:
+  STARLING_GUEST_TOOLCHAIN   what compiles components: auto (default), rustup or debian; `cargo xtask help build`
+  CARGO_TARGET_DIR           where cargo puts its output instead of target/
+  NO_COLOR                   set to anything: never colour the output
+";
+
+const BUILD: &str = "\
+Compile the host and the components, both in release.
+
+Usage: cargo xtask build [--guests] [--tests]
+
+Options:
+  --guests   the components alone
+  --tests    also the component that only the tests use
+
+Makes:
+  target/release/starling                        the host
+  target/wasm32-wasip2/release/voicemail.wasm    the application, as named in spin.toml
+
+Components need a standard library for wasm32-wasip2. The first of these that works is taken:
+  1. the target is installed in the Rust toolchain in use;
+  2. the Debian packages of 4. are installed already;
+  3. `rustup target add wasm32-wasip2` succeeds;
+  4. on Debian 12 or later, the packages rustc-web, cargo-web, rust-web-src and wasi-libc are installed
+     (as root, or through sudo; without either, the commands to run are printed) and the standard
+     library is compiled from its source, once, in about a minute.
+Whatever gets installed is announced first, and a second run installs nothing.
+
+Environment:
+  STARLING_GUEST_TOOLCHAIN=auto     as above
+  STARLING_GUEST_TOOLCHAIN=rustup   1. and 3. only
+  STARLING_GUEST_TOOLCHAIN=debian   2. and 4. only
+";
+
+const UP: &str = "\
+Build, then serve spin.toml with the host just built.
+
+Usage: cargo xtask up [-- <arguments of `starling up`>]
+
+Examples:
+  cargo xtask up
+  cargo xtask up -- --listen 127.0.0.1:0
+  cargo xtask up -- --runtime-config-file edge.toml --state-dir /var/tmp/starling
+  cargo xtask up -- --help          what `starling up` takes
+
+Ctrl-C reaches the host, which finishes what is in flight and exits; its exit code is passed on.
+";
+
+const TEST: &str = "\
+Everything that must hold before a change is merged. CI runs exactly this.
+
+Usage: cargo xtask test [<filter>...]
+
+In order, stopping at the first failure with the command to run again:
+  tools       espeak-ng, sox and curl, which make and fetch the speech that is deposited; missing ones
+              are installed on Debian (as root, or through sudo), after saying so
+  format      cargo fmt --check
+  build       the host, the components and the tests' own component, as `cargo xtask build --tests`
+  clippy      every package, warnings are errors
+  unit tests  the small packages in the dev profile; those that link wasmtime in release, where it is built anyway
+  end to end  the tests in tests/, against the binary just built
+
+With filters, only the builds and the tests run, and of these only tests whose name contains one of them:
+  cargo xtask test drain
+  cargo xtask test lost_swap_keeps_first_value
+";
+
+const BENCH: &str = "\
+Build, then measure, and print a table. Nothing else should run on the machine meanwhile.
+
+Usage: cargo xtask bench [<arguments of the benchmark>...]
+
+Examples:
+  cargo xtask bench
+  cargo xtask bench -- --seconds 20     longer, for steadier figures
+  cargo xtask bench -- --json           a JSON object a line in place of the table
+
+docs/performance.md holds the figures of the last release and says how to read them.
+";
+
+/// The help of one command.
+///
+/// # Errors
+///
+/// [`Failure::Usage`] where there is no such command.
+pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
+    match command {
+        "build" => Ok(BUILD),
+        "up" => Ok(UP),
+        "test" => Ok(TEST),
+        "bench" => Ok(BENCH),
+        "help" => Ok(OVERVIEW),
+        unknown => Err(self::unknown(unknown)),
+    }
+}
+
+/// The failure for a command that does not exist.
+pub(crate) fn unknown(command: &str) -> Failure {
+    Failure::Usage(format!(
+        "there is no command `{command}`; the commands are build, up, test, bench and help"
+    ))
+}
