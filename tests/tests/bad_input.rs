@@ -52,6 +52,11 @@ async fn body_over_the_limit_is_refused_whether_announced_or_not() {
     let mut wire = Wire::open(host.address()).await;
     wire.send(&announced).await;
     assert_eq!(wire.status().await, Some(413));
+    let problem = wire.read_all(starling_tests::host::PATIENCE).await;
+    assert!(
+        problem.contains("\"urn:starling:problem:body-too-large\""),
+        "{problem}"
+    );
     let mut wire = Wire::open(host.address()).await;
     wire.send([announced.as_bytes(), &[7; BODY_MAX + 1]].concat())
         .await;
