@@ -175,7 +175,11 @@ async fn connections_that_wait_to_be_accepted_at_sigterm_are_served() {
     const WAITING: usize = 300;
 
     let app = App::guest();
-    let mut host = app.launch().start().await;
+    // They come all at once: none is to be told that the host is busy, however slow the machine.
+    let mut host = app
+        .launch_with("[limits]\nqueue_timeout_ms = 60000\n")
+        .start()
+        .await;
     assert_eq!(Call::get("/hello").send(&host).await.status, 200);
     // While the host stands still, the system completes connections for it.
     host.signal(Signal::STOP);
