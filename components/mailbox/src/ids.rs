@@ -8,7 +8,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::hex;
+use crate::{Stamp, hex};
 
 /// Why a text is no id.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
@@ -31,7 +31,8 @@ pub enum InvalidId {
 }
 
 /// Which mailbox: an E.164 number (ITU-T E.164, `+15551230001`) or a name (`front-desk`).
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(try_from = "String")]
 pub struct MailboxId(Box<str>);
 
 impl MailboxId {
@@ -45,9 +46,17 @@ impl FromStr for MailboxId {
     type Err = InvalidId;
 
     fn from_str(text: &str) -> Result<Self, InvalidId> {
+        text.to_owned().try_into()
+    }
+}
+
+impl TryFrom<String> for MailboxId {
+    type Error = InvalidId;
+
+    fn try_from(text: String) -> Result<Self, InvalidId> {
         let valid = match text.strip_prefix('+') {
             Some(digits) => is_e164(digits),
-            None => is_name(text),
+            None => is_name(&text),
         };
         if valid {
             Ok(Self(text.into()))
@@ -128,15 +137,26 @@ impl MessageId {
     /// The id of the one message that a client deposits into `mailbox` under `idempotency_key`,
     /// whichever host of whichever region the attempt reaches: this is what makes the deposits of a
     /// retry join to one message.
-    pub fn derive(mailbox: &MailboxId, idempotency_key: &[u8]) -> Self {
-        // The prefix separates this use of SHA-256 from every other; the length keeps (mailbox,
-        // key) unambiguous.
-        let digest = Sha256::new()
+    ///
+    /// `deleted` is when the mailbox was last deleted, if it was: the mailbox that was created anew
+    /// under the same name is another one, and so are its messages.
+    pub fn derive(mailbox: &MailboxId, deleted: Option<&Stamp>, idempotency_key: &[u8]) -> Self {
+        // The prefix separates this use of SHA-256 from every other; the lengths keep (mailbox,
+        // deleted, key) unambiguous.
+        let mut hash = Sha256::new()
             .chain_update(b"starling message id, version 1\0")
             .chain_update((mailbox.0.len() as u64).to_be_bytes())
-            .chain_update(mailbox.0.as_bytes())
-            .chain_update(idempotency_key)
-            .finalize();
+            .chain_update(mailbox.0.as_bytes());
+        if let Some(stamp) = deleted {
+            // A key consists of visible characters, so none can be taken for this.
+            hash = hash
+                .chain_update(b"\0deleted\0")
+                .chain_update(stamp.physical_ms.to_be_bytes())
+                .chain_update(stamp.counter.to_be_bytes())
+                .chain_update((stamp.region.0.len() as u64).to_be_bytes())
+                .chain_update(stamp.region.0.as_bytes());
+        }
+        let digest = hash.chain_update(idempotency_key).finalize();
         let mut id = [0; 16];
         id.copy_from_slice(&digest[..16]);
         Self(id)
@@ -162,6 +182,32 @@ impl FromStr for MessageId {
 }
 
 impl fmt::Display for MessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        hex::write(f, &self.0)
+    }
+}
+
+/// Which piece of stored audio: that of a message, a greeting, a comment.
+///
+/// The audio of a message has the message's id, so that the retry of a deposit writes to the same
+/// keys; every other has an id of its own, from 128 random bits.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct AudioId([u8; 16]);
+
+impl AudioId {
+    /// An id from 128 random bits.
+    pub const fn from_random(bits: [u8; 16]) -> Self {
+        Self(bits)
+    }
+}
+
+impl From<MessageId> for AudioId {
+    fn from(message: MessageId) -> Self {
+        Self(message.0)
+    }
+}
+
+impl fmt::Display for AudioId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         hex::write(f, &self.0)
     }

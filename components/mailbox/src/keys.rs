@@ -2,9 +2,14 @@
 //!
 //! | key | value |
 //! |---|---|
-//! | `slot/<mailbox>` | the region's slot, [encoded](crate::encode); changed by compare-and-swap |
-//! | `audio/<message>/<digest>/<n>` | piece `n`, from 0, of a message's audio; written once |
+//! | `slot/<mailbox>` | the region's record, [encoded](crate::encode); changed by compare-and-swap |
 //! | `slot-creation/<mailbox>` | a counter that elects the creator of the slot, and nothing else |
+//! | `audio/<audio>/<digest>/<n>` | piece `n`, from 0, of audio; written once |
+//! | `audio-shares/<audio>/<digest>` | which messages share audio, if more than one ever did ([`Shares`](crate::Shares)) |
+//! | `directory` | which shards of the directory hold anything ([`DirectoryRoot`](crate::DirectoryRoot)) |
+//! | `directory/<shard>` | the mailboxes of a shard ([`DirectoryShard`](crate::DirectoryShard)) |
+//! | `owed/<shard>` | the mailboxes whose subscribers are owed a notification ([`Owed`](crate::Owed)) |
+//! | `maintenance` | who does the region's chores, and how far it got ([`Lease`](crate::Lease)) |
 //!
 //! The digest in the key of a piece is the first 16 hexadecimal digits of the SHA-256 of the
 //! *whole* audio. Two deposits under one id with different bodies, at once or one after the other,
@@ -14,9 +19,15 @@
 //!
 //! Ids contain no `/`, so no key can be mistaken for another.
 
-use crate::{Audio, MailboxId, MessageId};
+use crate::{Audio, MailboxId};
 
-/// Where the region's slot of this mailbox lies.
+/// Who does the region's chores, and how far it got.
+pub const MAINTENANCE: &str = "maintenance";
+
+/// Which shards of the directory hold anything.
+pub const DIRECTORY: &str = "directory";
+
+/// Where the region's record of this mailbox lies.
 pub fn slot(mailbox: &MailboxId) -> String {
     format!("slot/{mailbox}")
 }
@@ -29,8 +40,24 @@ pub fn slot_creation(mailbox: &MailboxId) -> String {
     format!("slot-creation/{mailbox}")
 }
 
-/// Where piece `chunk` (from 0) of a message's audio lies.
-pub fn audio_chunk(message: MessageId, audio: &Audio, chunk: u64) -> String {
+/// Where piece `chunk` (from 0) of this audio lies.
+pub fn audio_chunk(audio: &Audio, chunk: u64) -> String {
     let digest = audio.digest.to_string();
-    format!("audio/{message}/{}/{chunk}", &digest[..16])
+    format!("audio/{}/{}/{chunk}", audio.id, &digest[..16])
+}
+
+/// Where it is kept which messages share this audio.
+pub fn audio_shares(audio: &Audio) -> String {
+    let digest = audio.digest.to_string();
+    format!("audio-shares/{}/{}", audio.id, &digest[..16])
+}
+
+/// Where a shard of the directory lies.
+pub fn directory_shard(shard: u16) -> String {
+    format!("directory/{shard}")
+}
+
+/// Where a shard of those that are owed a notification lies.
+pub fn owed_shard(shard: u16) -> String {
+    format!("owed/{shard}")
 }

@@ -25,8 +25,11 @@
 //!   things lie.
 
 pub mod audio;
+mod chores;
+mod directory;
 mod encoding;
 mod flags;
+mod greeting;
 mod hex;
 mod ids;
 mod join;
@@ -34,20 +37,38 @@ pub mod keys;
 mod listing;
 mod mailbox;
 mod message;
+mod profile;
+mod rates;
+mod record;
+mod sign_in;
 mod slot;
 mod stamp;
 
+pub use chores::{
+    ATTEMPTS_MAX, Attempts, LEASE_MS, Lease, OWED_SHARDS, Owed, Shares, owed_shard_of,
+};
+pub use directory::{DIRECTORY_SHARDS, DirectoryRoot, DirectoryShard, directory_shard_of};
 pub use encoding::{DecodeError, ENCODING_VERSION, SLOT_BYTES_MAX, decode, encode};
 pub use flags::{FlagChange, Flags, Folder, UnknownFolder};
-pub use ids::{Digest, InvalidId, MailboxId, MessageId, Region};
+pub use greeting::{
+    CallState, Greeting, GreetingChoice, GreetingKind, Heard, UnknownChoice, UnknownGreeting,
+};
+pub use ids::{AudioId, Digest, InvalidId, MailboxId, MessageId, Region};
 pub use join::{Join, Register};
-pub use listing::{Cursor, InvalidCursor, Page};
+pub use listing::{Cursor, InvalidCursor, Page, Search};
 pub use mailbox::{ChangeError, DepositError, Mailbox, Message, Origin, Summary};
 pub use message::{
-    AUDIO_CHUNK_BYTES, Audio, CALLER_BYTES_MAX, Caller, CallerError, Header, MESSAGE_BYTES_MAX,
+    AUDIO_CHUNK_BYTES, Audio, CALLER_BYTES_MAX, Caller, CallerError, Forwarded, Header,
+    MESSAGE_BYTES_MAX,
 };
-pub use slot::{
-    Created, Entry, Profile, ProfileChange, QUOTA_BYTES_DEFAULT, QUOTA_BYTES_MAX,
-    QUOTA_MESSAGES_DEFAULT, QUOTA_MESSAGES_MAX, Slot,
+pub use profile::{
+    InvalidLanguage, InvalidTimeZone, Language, MESSAGE_MS_MAX_DEFAULT, MESSAGE_MS_MAX_MAX,
+    PinHash, Profile, ProfileChange, QUOTA_BYTES_DEFAULT, QUOTA_BYTES_MAX, QUOTA_MESSAGES_DEFAULT,
+    QUOTA_MESSAGES_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, TimeZone, WEBHOOK_SECRET_BYTES,
+    WEBHOOK_URL_BYTES_MAX, WEBHOOKS_MAX, Webhook,
 };
+pub use rates::{RateLimits, Rates, TooFast};
+pub use record::{Chores, Discarded, FORGET_AFTER_MS, Record};
+pub use sign_in::{Count, FAILURES_FREE, Failures, LOCK_MS_MAX, LOCK_MS_MIN, SignIns};
+pub use slot::{Created, Entry, Slot};
 pub use stamp::{AHEAD_MAX_MS, ClockSkew, Stamp};

@@ -1,4 +1,4 @@
-//! Reading a folder page by page, newest message first.
+//! Searching a mailbox, and reading what is found page by page, newest message first.
 //!
 //! A page is told where to go on by the last message of the page before it, not by a count:
 //! messages that arrive or move between two pages make nobody miss one that was there all the time.
@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 use crate::{Folder, Mailbox, Message, MessageId, hex};
 
-/// One page of a folder.
+/// One page of what was searched for.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Page<'a> {
     /// The messages, newest first.
@@ -29,14 +29,49 @@ pub struct Cursor {
 #[error("a cursor is taken, unchanged, from the page before")]
 pub struct InvalidCursor;
 
+/// Which messages to list.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Search {
+    /// Those in this folder.
+    pub folder: Folder,
+    /// Those whose caller contains this text, in whatever case.
+    pub from: Option<String>,
+    /// Those received at or after this time, in milliseconds since the Unix epoch, UTC.
+    pub since_ms: Option<u64>,
+    /// Those received before this time.
+    pub until_ms: Option<u64>,
+}
+
+impl Search {
+    fn finds(&self, message: &Message<'_>) -> bool {
+        let header = message.header;
+        let from = self.from.as_deref().is_none_or(|text| {
+            let caller = header.from.as_ref();
+            caller.is_some_and(|caller| contains(caller.as_str(), text))
+        });
+        message.flags.folder() == self.folder
+            && from
+            && self
+                .since_ms
+                .is_none_or(|since_ms| since_ms <= header.received_at_ms)
+            && self
+                .until_ms
+                .is_none_or(|until_ms| header.received_at_ms < until_ms)
+    }
+}
+
+fn contains(text: &str, part: &str) -> bool {
+    text.to_lowercase().contains(&part.to_lowercase())
+}
+
 impl Mailbox {
-    /// At most `limit` messages of a folder, newest first by (received-at, id), from behind
+    /// At most `limit` of the messages searched for, newest first by (received-at, id), from behind
     /// `after`.
-    pub fn list(&self, folder: Folder, after: Option<Cursor>, limit: usize) -> Page<'_> {
+    pub fn list(&self, search: &Search, after: Option<Cursor>, limit: usize) -> Page<'_> {
         let mut messages: Vec<_> = self
             .messages()
-            .filter(|message| message.flags.folder() == folder)
             .filter(|message| after.is_none_or(|after| Cursor::at(message) < after))
+            .filter(|message| search.finds(message))
             .collect();
         let more = messages.len() > limit;
         if more {

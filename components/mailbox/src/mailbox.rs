@@ -6,9 +6,10 @@
 //! everything wished for already holds, and that nothing needs to be written; so a repeated request
 //! is free.
 
+use crate::message::expires_at_ms;
 use crate::{
-    AHEAD_MAX_MS, ClockSkew, Created, Entry, FlagChange, Flags, Folder, Header, Join, MessageId,
-    Profile, ProfileChange, Region, Register, Slot, Stamp,
+    AHEAD_MAX_MS, ClockSkew, Created, Entry, FlagChange, Flags, Folder, Greeting, GreetingKind,
+    Header, Join, MessageId, Profile, ProfileChange, Region, Register, Slot, Stamp,
 };
 
 /// Where and when a change is made. The only clock there is in this crate.
@@ -20,10 +21,12 @@ pub struct Origin {
     pub now_ms: u64,
 }
 
-/// Everything that is known of a mailbox.
+/// Everything that is known of a mailbox, as it is to be seen at one instant: what has expired by
+/// then is not there any more.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Mailbox {
     joined: Slot,
+    now_ms: u64,
 }
 
 /// One message of a mailbox.
@@ -35,6 +38,8 @@ pub struct Message<'a> {
     pub header: &'a Header,
     /// What the subscriber did to it.
     pub flags: &'a Flags,
+    /// When it expires, in milliseconds since the Unix epoch, UTC.
+    pub expires_at_ms: u64,
 }
 
 /// How many messages a mailbox holds, for message-waiting lamps and quotas.
@@ -74,6 +79,17 @@ pub enum DepositError {
     /// A message with this id exists, and its audio is another.
     #[error("another message was deposited under the same idempotency key")]
     IdReused,
+    /// It plays longer than the mailbox takes.
+    #[error("the message plays {duration_ms} ms; the mailbox takes up to {max_ms} ms")]
+    TooLong {
+        /// How long it plays.
+        duration_ms: u64,
+        /// How long it may play.
+        max_ms: u64,
+    },
+    /// It was received so long ago that it would not be kept.
+    #[error("the message is older than the {0} days for which the mailbox keeps messages")]
+    Expired(u32),
     /// The quota of messages is used up.
     #[error("the mailbox holds {0} messages, which is its quota")]
     TooManyMessages(u32),
@@ -90,11 +106,30 @@ pub enum DepositError {
 }
 
 impl Mailbox {
-    /// The mailbox that these slots make, in whatever order.
-    pub fn of(slots: impl IntoIterator<Item = Slot>) -> Self {
+    /// The mailbox that these slots make, in whatever order, at `now_ms` (milliseconds since the Unix
+    /// epoch, UTC).
+    pub fn of(slots: impl IntoIterator<Item = Slot>, now_ms: u64) -> Self {
         Self {
             joined: slots.into_iter().reduce(Join::joined).unwrap_or_default(),
+            now_ms,
         }
+    }
+
+    /// The mailbox with a change made to it.
+    #[must_use]
+    pub fn with(mut self, delta: Slot) -> Self {
+        self.joined.join(delta);
+        self
+    }
+
+    /// The instant at which it is seen, in milliseconds since the Unix epoch, UTC.
+    pub fn now_ms(&self) -> u64 {
+        self.now_ms
+    }
+
+    /// When it was last deleted, if it ever was.
+    pub fn deleted(&self) -> Option<&Stamp> {
+        self.joined.deleted.as_ref()
     }
 
     /// Whether anybody ever created it. Nothing is shown of a mailbox that does not exist, nor
@@ -113,7 +148,7 @@ impl Mailbox {
         self.joined
             .messages
             .iter()
-            .filter_map(|(id, entry)| Message::of(*id, entry))
+            .filter_map(|(id, entry)| Message::of(*id, entry, self.now_ms))
     }
 
     /// The message of this id, if its header is in sight.
@@ -121,7 +156,7 @@ impl Mailbox {
         self.joined
             .messages
             .get(&id)
-            .and_then(|entry| Message::of(id, entry))
+            .and_then(|entry| Message::of(id, entry, self.now_ms))
     }
 
     /// Counts the messages.
@@ -129,9 +164,7 @@ impl Mailbox {
         let mut summary = Summary::default();
         for message in self.messages() {
             summary.messages += 1;
-            summary.bytes = summary
-                .bytes
-                .saturating_add(message.header.audio.size_bytes);
+            summary.bytes = summary.bytes.saturating_add(message.header.size_bytes());
             match message.flags.folder() {
                 Folder::Trash => summary.trash += 1,
                 Folder::Saved => summary.saved += 1,
@@ -155,59 +188,114 @@ impl Mailbox {
         change: ProfileChange,
         origin: &Origin,
     ) -> Result<Slot, ClockSkew> {
-        let now = self.profile();
-        let quota_messages = change
-            .quota_messages
-            .filter(|value| *value != now.quota_messages());
-        let quota_bytes = change
-            .quota_bytes
-            .filter(|value| *value != now.quota_bytes());
         let created = Created {
             at_ms: origin.now_ms,
             region: origin.region.clone(),
         };
-        let mut delta = Profile {
-            created: (!self.exists()).then_some(created),
-            ..Profile::default()
+        let mut profile = if change == ProfileChange::default() {
+            Profile::default()
+        } else {
+            self.profile().delta(change, &self.next_stamp(origin)?)
         };
-        if quota_messages.is_some() || quota_bytes.is_some() {
-            let stamp = self.next_stamp(origin)?;
-            delta.quota_messages = quota_messages.map(|value| Register {
-                stamp: stamp.clone(),
-                value,
-            });
-            delta.quota_bytes = quota_bytes.map(|value| Register { stamp, value });
+        profile.created = (!self.exists()).then_some(created);
+        Ok(self.delta(profile))
+    }
+
+    /// Deletes the mailbox with everything in it: messages, greetings, settings, PIN. A mailbox that
+    /// is created under the same id later is another one.
+    ///
+    /// What is deposited in another region before it hears of the deletion is deleted, too.
+    ///
+    /// # Errors
+    ///
+    /// [`ClockSkew`] if something in sight was stamped too far in the future.
+    pub fn delete(&self, origin: &Origin) -> Result<Slot, ClockSkew> {
+        if !self.exists() {
+            return Ok(Slot::default());
         }
         Ok(Slot {
-            profile: delta,
+            deleted: Some(self.next_stamp(origin)?),
             ..Slot::default()
         })
     }
 
-    /// Adds a message. One that is there already, with the same audio, is left alone: this is the
-    /// retry of a deposit that succeeded, and the delta is empty.
+    /// Sets a greeting, or with `None` deletes it.
     ///
     /// # Errors
     ///
-    /// [`DepositError`] if there is no such mailbox, if it is full, or if the id belongs to another
-    /// audio.
+    /// [`ClockSkew`] if something in sight was stamped too far in the future.
+    pub fn change_greeting(
+        &self,
+        kind: GreetingKind,
+        value: Option<Greeting>,
+        origin: &Origin,
+    ) -> Result<Slot, ClockSkew> {
+        let present = self.profile().greetings.get(&kind);
+        if present.and_then(|register| register.value.as_ref()) == value.as_ref() {
+            return Ok(Slot::default());
+        }
+        let stamp = self.next_stamp(origin)?;
+        Ok(self.delta(Profile {
+            greetings: [(kind, Register { stamp, value })].into(),
+            ..Profile::default()
+        }))
+    }
+
+    /// Counts a wrong PIN.
+    pub fn sign_in_failed(&self, origin: &Origin) -> Slot {
+        self.delta(Profile {
+            sign_ins: self.profile().sign_ins.failed(origin),
+            ..Profile::default()
+        })
+    }
+
+    /// Forgives the wrong PINs in sight, after the right one or by an operator; empty if there are
+    /// none.
+    pub fn sign_in_succeeded(&self) -> Slot {
+        self.delta(Profile {
+            sign_ins: self.profile().sign_ins.succeeded(),
+            ..Profile::default()
+        })
+    }
+
+    /// Adds a message. One that is there already, with the same audio, is left alone: this is the
+    /// retry of a deposit that succeeded, and the delta is empty. So it is if the message was purged
+    /// since, or has expired.
+    ///
+    /// # Errors
+    ///
+    /// [`DepositError`] if there is no such mailbox, if it is full, if the message is longer than the
+    /// mailbox takes or would have expired already, or if the id belongs to another audio.
     pub fn deposit(&self, id: MessageId, header: Header) -> Result<Slot, DepositError> {
         if !self.exists() {
             return Err(DepositError::NoSuchMailbox);
         }
-        if let Some(present) = self.message(id) {
-            let same = present.header.audio.digest == header.audio.digest;
-            return if same {
+        if let Some(present) = self.joined.messages.get(&id)
+            && (present.purged || present.header.is_some())
+        {
+            let audio = present.header.as_ref().map(|it| it.audio.digest);
+            return if audio.is_none_or(|digest| digest == header.audio.digest) {
                 Ok(Slot::default())
             } else {
                 Err(DepositError::IdReused)
             };
         }
+        let profile = self.profile();
+        if header.audio.duration_ms > profile.message_ms_max() {
+            return Err(DepositError::TooLong {
+                duration_ms: header.audio.duration_ms,
+                max_ms: profile.message_ms_max(),
+            });
+        }
+        let expires_at_ms = expires_at_ms(header.received_at_ms, profile.retention_days());
+        if expires_at_ms <= self.now_ms {
+            return Err(DepositError::Expired(profile.retention_days()));
+        }
         let held = self.summary();
-        if held.messages >= self.profile().quota_messages() {
+        if held.messages >= profile.quota_messages() {
             return Err(DepositError::TooManyMessages(held.messages));
         }
-        let (wanted, quota) = (header.audio.size_bytes, self.profile().quota_bytes());
+        let (wanted, quota) = (header.size_bytes(), profile.quota_bytes());
         if held.bytes.saturating_add(wanted) > quota {
             return Err(DepositError::TooManyBytes {
                 used: held.bytes,
@@ -215,10 +303,11 @@ impl Mailbox {
                 quota,
             });
         }
-        Ok(Slot::of_message(
+        Ok(self.entry(
             id,
             Entry {
                 header: Some(header),
+                expires_at_ms,
                 ..Entry::default()
             },
         ))
@@ -241,13 +330,56 @@ impl Mailbox {
         if flags == Flags::default() {
             return Ok(Slot::default());
         }
-        Ok(Slot::of_message(
+        Ok(self.entry(
             id,
             Entry {
                 flags,
+                expires_at_ms: message.expires_at_ms,
                 ..Entry::default()
             },
         ))
+    }
+
+    /// Removes a message for good; empty if it is gone already.
+    ///
+    /// # Errors
+    ///
+    /// [`ChangeError`] if there never was such a message, as far as it is known.
+    pub fn purge(&self, id: MessageId) -> Result<Slot, ChangeError> {
+        let entry = self.joined.messages.get(&id);
+        match (entry, self.message(id)) {
+            (_, Some(message)) => Ok(self.entry(
+                id,
+                Entry {
+                    purged: true,
+                    expires_at_ms: message.expires_at_ms,
+                    ..Entry::default()
+                },
+            )),
+            (Some(entry), None) if entry.purged => Ok(Slot::default()),
+            _ => Err(ChangeError::NoSuchMessage),
+        }
+    }
+
+    /// A change of the mailbox itself.
+    fn delta(&self, profile: Profile) -> Slot {
+        if profile == Profile::default() {
+            return Slot::default();
+        }
+        Slot {
+            deleted: self.joined.deleted.clone(),
+            profile,
+            ..Slot::default()
+        }
+    }
+
+    /// A change of one message.
+    fn entry(&self, id: MessageId, entry: Entry) -> Slot {
+        Slot {
+            deleted: self.joined.deleted.clone(),
+            messages: [(id, entry)].into(),
+            ..Slot::default()
+        }
     }
 
     fn next_stamp(&self, origin: &Origin) -> Result<Stamp, ClockSkew> {
@@ -261,12 +393,16 @@ impl Mailbox {
 }
 
 impl<'a> Message<'a> {
-    /// A message is one whose header is in sight; flags alone show nothing yet.
-    fn of(id: MessageId, entry: &'a Entry) -> Option<Self> {
-        entry.header.as_ref().map(|header| Self {
+    /// A message is one whose header is in sight, and that is neither purged nor expired; flags alone
+    /// show nothing yet.
+    fn of(id: MessageId, entry: &'a Entry, now_ms: u64) -> Option<Self> {
+        let gone = entry.purged || entry.expires_at_ms <= now_ms;
+        let header = entry.header.as_ref().filter(|_| !gone)?;
+        Some(Self {
             id,
             header,
             flags: &entry.flags,
+            expires_at_ms: entry.expires_at_ms,
         })
     }
 }

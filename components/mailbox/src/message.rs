@@ -7,7 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::audio::Format;
-use crate::{Digest, Join, Region};
+use crate::{AudioId, Digest, Join, MailboxId, Region};
 
 /// The largest audio of a message: 10 MiB, 22 minutes of telephone speech (16 bit, 8 kHz).
 pub const MESSAGE_BYTES_MAX: usize = 10 * 1024 * 1024;
@@ -32,12 +32,45 @@ pub struct Header {
     pub region: Region,
     /// Who left it, if anybody said so.
     pub from: Option<Caller>,
+    /// Where the caller wants to be called back, if that is elsewhere.
+    pub reply_to: Option<Caller>,
     /// The caller marked it urgent.
     pub urgent: bool,
     /// The caller asked for it not to be passed on.
     pub private: bool,
     /// What there is to hear.
     pub audio: Audio,
+    /// How it came here from another mailbox, if it did.
+    pub forwarded: Option<Forwarded>,
+}
+
+/// When a message expires that is kept for so many days, in milliseconds since the Unix epoch, UTC.
+pub(crate) fn expires_at_ms(received_at_ms: u64, retention_days: u32) -> u64 {
+    const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+    received_at_ms.saturating_add(u64::from(retention_days) * DAY_MS)
+}
+
+/// How a message came from another mailbox.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Forwarded {
+    /// The mailbox whose subscriber passed it on.
+    pub by: MailboxId,
+    /// What that subscriber said in front.
+    pub comment: Option<Audio>,
+}
+
+impl Header {
+    /// All audio that the message holds on to.
+    pub fn recordings(&self) -> impl Iterator<Item = &Audio> {
+        let comment = self.forwarded.as_ref().and_then(|it| it.comment.as_ref());
+        [&self.audio].into_iter().chain(comment)
+    }
+
+    /// The bytes of all audio that the message holds on to.
+    pub fn size_bytes(&self) -> u64 {
+        self.recordings()
+            .fold(0, |sum, audio| sum.saturating_add(audio.size_bytes))
+    }
 }
 
 /// Write-once, with a rule for the case that it was written twice: a client that retried its
@@ -52,9 +85,11 @@ impl Join for Header {
     }
 }
 
-/// The audio of a message: what it is and how it lies in the store (see [`keys`](crate::keys)).
+/// Stored audio, of a message or a greeting: what it is and how it lies in the store (see [`keys`](crate::keys)).
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Audio {
+    /// What it is stored under.
+    pub id: AudioId,
     /// Container and codec, as recognised from the bytes.
     pub format: Format,
     /// How long it plays, in milliseconds; at least 1.

@@ -12,9 +12,11 @@ use std::path::PathBuf;
 use proptest::prelude::*;
 use starling_mailbox::audio::Format;
 use starling_mailbox::{
-    AUDIO_CHUNK_BYTES, Audio, CALLER_BYTES_MAX, Created, DecodeError, Digest, ENCODING_VERSION,
-    Entry, Flags, Header, MailboxId, MessageId, Profile, QUOTA_MESSAGES_MAX, Region, Register,
-    SLOT_BYTES_MAX, Slot, Stamp, decode, encode,
+    AUDIO_CHUNK_BYTES, Audio, AudioId, CALLER_BYTES_MAX, Chores, Count, Created, DecodeError,
+    Digest, Discarded, ENCODING_VERSION, Entry, Failures, Flags, Forwarded, Greeting,
+    GreetingChoice, GreetingKind, Header, MailboxId, MessageId, PinHash, Profile,
+    QUOTA_MESSAGES_MAX, RateLimits, Rates, Record, Region, Register, SLOT_BYTES_MAX, SignIns, Slot,
+    Stamp, Webhook, decode, encode,
 };
 
 fn region(name: &str) -> Region {
@@ -32,25 +34,32 @@ fn register<T>(name: &str, physical_ms: u64, counter: u32, value: T) -> Option<R
     })
 }
 
-fn header(from: Option<&str>, format: Format) -> Header {
+fn audio(id: [u8; 16], format: Format) -> Audio {
+    Audio {
+        id: AudioId::from_random(id),
+        format,
+        duration_ms: 15_000,
+        size_bytes: 240_044,
+        digest: Digest::of(b"what was said"),
+        chunk_bytes: AUDIO_CHUNK_BYTES,
+    }
+}
+
+fn header(id: MessageId, from: Option<&str>, format: Format) -> Header {
     Header {
         received_at_ms: 1_767_225_600_123,
         region: region("eu-west"),
         from: from.map(|text| text.parse().expect("a caller")),
+        reply_to: None,
         urgent: true,
         private: false,
-        audio: Audio {
-            format,
-            duration_ms: 15_000,
-            size_bytes: 240_044,
-            digest: Digest::of(b"what was said"),
-            chunk_bytes: AUDIO_CHUNK_BYTES,
-        },
+        audio: audio(*id.as_bytes(), format),
+        forwarded: None,
     }
 }
 
-/// Every state that has a fixture, by the name of its file without the version.
-fn samples() -> Vec<(&'static str, Slot)> {
+/// What the fixtures of version 1 hold.
+fn version_1() -> Vec<(&'static str, Slot)> {
     let mailbox: MailboxId = "+15551230001".parse().expect("a mailbox");
     let profile = Profile {
         created: Some(Created {
@@ -59,6 +68,7 @@ fn samples() -> Vec<(&'static str, Slot)> {
         }),
         quota_messages: register("eu-west", 1_767_225_599_001, 0, 50),
         quota_bytes: register("us-east", 1_767_225_599_001, 7, 25_000_000),
+        ..Profile::default()
     };
     let flags = Flags {
         seen: register("us-east", 1_767_225_700_000, 0, true),
@@ -71,19 +81,25 @@ fn samples() -> Vec<(&'static str, Slot)> {
         Format::WavMuLaw,
         Format::WavALaw,
     ];
+    const RETENTION_MS: u64 = 90 * 24 * 60 * 60 * 1000;
     let messages = formats.iter().enumerate().map(|(n, format)| {
         let from = ["+15551239999", "Ānna"].get(n).copied();
+        let id = MessageId::derive(&mailbox, None, &[n as u8]);
+        let header = header(id, from, *format);
+        let expires_at_ms = header.received_at_ms + RETENTION_MS;
         let entry = Entry {
-            header: Some(header(from, *format)),
-            flags: Flags::default(),
+            header: Some(header),
+            expires_at_ms,
+            ..Entry::default()
         };
-        (MessageId::derive(&mailbox, &[n as u8]), entry)
+        (id, entry)
     });
     let flags_alone = (
         MessageId::from_random([0xab; 16]),
         Entry {
-            header: None,
-            flags: flags.clone(),
+            flags,
+            expires_at_ms: 1_767_225_700_000 + RETENTION_MS,
+            ..Entry::default()
         },
     );
     vec![
@@ -100,9 +116,117 @@ fn samples() -> Vec<(&'static str, Slot)> {
             Slot {
                 profile,
                 messages: messages.chain([flags_alone]).collect(),
+                ..Slot::default()
             },
         ),
     ]
+}
+
+/// Every state that has a fixture of the newest version, by the name of its file without the
+/// version.
+fn samples() -> Vec<(&'static str, Record)> {
+    let of = |slot| Record {
+        slot,
+        chores: Chores::default(),
+    };
+    let mut samples: Vec<_> = version_1()
+        .into_iter()
+        .map(|(name, slot)| (name, of(slot)))
+        .collect();
+    samples.push(("everything", everything()));
+    samples
+}
+
+/// A record with something in every field.
+fn everything() -> Record {
+    let mut slot = version_1().remove(2).1;
+    let id = MessageId::from_random([0xcd; 16]);
+    let mut forwarded = header(id, Some("+15551239999"), Format::WavPcm16);
+    forwarded.reply_to = Some("+15550000000".parse().expect("a caller"));
+    forwarded.forwarded = Some(Forwarded {
+        by: "anna".parse().expect("a mailbox"),
+        comment: Some(audio([1; 16], Format::WavMuLaw)),
+    });
+    slot.messages.insert(
+        id,
+        Entry {
+            header: Some(forwarded.clone()),
+            expires_at_ms: 1_800_000_000_000,
+            ..Entry::default()
+        },
+    );
+    slot.messages.insert(
+        MessageId::from_random([0xef; 16]),
+        Entry {
+            purged: true,
+            expires_at_ms: 1_800_000_000_000,
+            ..Entry::default()
+        },
+    );
+    let greeting = Greeting {
+        region: region("eu-west"),
+        audio: audio([2; 16], Format::WavALaw),
+        expires_at_ms: Some(1_767_300_000_000),
+    };
+    let webhook = Webhook {
+        url: "https://example.com/hook".into(),
+        secret: "not much of a secret".into(),
+    };
+    slot.deleted = register("us-east", 1_767_225_000_000, 1, ()).map(|it| it.stamp);
+    slot.profile = Profile {
+        retention_days: register("eu-west", 5, 0, 30),
+        message_ms_max: register("eu-west", 5, 0, 60_000),
+        time_zone: register("eu-west", 5, 0, "Europe/Vienna".parse().expect("a zone")),
+        language: register("eu-west", 5, 0, "de-AT".parse().expect("a language")),
+        greeting: register("eu-west", 5, 0, GreetingChoice::Standard),
+        webhooks: register("eu-west", 5, 0, vec![webhook]),
+        pin: register("eu-west", 5, 0, Some(PinHash("$argon2id$…".into()))),
+        greetings: [
+            (
+                GreetingKind::Temporary,
+                register("eu-west", 6, 0, Some(greeting)).expect("one"),
+            ),
+            (
+                GreetingKind::Name,
+                register("us-east", 6, 0, None).expect("one"),
+            ),
+        ]
+        .into(),
+        sign_ins: SignIns {
+            failures: [(
+                region("eu-west"),
+                Failures {
+                    count: Count(3),
+                    last_ms: 1_767_225_800_000,
+                },
+            )]
+            .into(),
+            forgiven: [(region("eu-west"), Count(2))].into(),
+        },
+        ..slot.profile
+    };
+    let mut rates = Rates::default();
+    let limits = RateLimits {
+        mailbox_per_minute: Some(60),
+        caller_per_minute: Some(6),
+    };
+    let from = forwarded.from.as_ref();
+    rates
+        .count(from, limits, 1_767_225_900_000)
+        .expect("the first");
+    Record {
+        slot,
+        chores: Chores {
+            reclaim: [Discarded {
+                message: Some(id),
+                audio: audio([3; 16], Format::WavPcm8),
+            }]
+            .into(),
+            changes: 7,
+            told: 6,
+            rates,
+        },
+    }
 }
 
 fn fixture(version: u8, name: &str) -> PathBuf {
@@ -112,32 +236,37 @@ fn fixture(version: u8, name: &str) -> PathBuf {
 }
 
 #[test]
-fn version_1_still_decodes_and_comes_back_identical() {
-    for (name, slot) in samples() {
+fn version_1_still_decodes() {
+    for (name, slot) in version_1() {
         let bytes = std::fs::read(fixture(1, name)).expect(name);
-        assert_eq!(decode(&bytes), Ok(slot), "{name}");
-        assert_eq!(
-            decode(&bytes).map(|slot| encode(&slot)),
-            Ok(bytes),
-            "{name}"
-        );
+        assert_eq!(decode(&bytes).map(|record| record.slot), Ok(slot), "{name}");
+    }
+}
+
+#[test]
+fn version_2_still_decodes_and_comes_back_identical() {
+    for (name, record) in samples() {
+        let bytes = std::fs::read(fixture(2, name)).expect(name);
+        assert_eq!(decode(&bytes), Ok(record), "{name}");
+        let back = decode(&bytes).map(|record| encode(&record));
+        assert_eq!(back, Ok(bytes), "{name}");
     }
 }
 
 #[test]
 #[ignore = "writes the fixtures that are missing"]
 fn write_missing_fixtures() {
-    for (name, slot) in samples() {
+    for (name, record) in samples() {
         let path = fixture(ENCODING_VERSION, name);
         if !path.exists() {
-            std::fs::write(path, encode(&slot)).expect("the fixtures can be written");
+            std::fs::write(path, encode(&record)).expect("the fixtures can be written");
         }
     }
 }
 
 #[test]
 fn newer_version_is_told_from_damage() {
-    let mut bytes = encode(&samples()[2].1);
+    let mut bytes = encode(&everything());
     bytes[0] = ENCODING_VERSION + 1;
     assert_eq!(
         decode(&bytes),
@@ -150,7 +279,7 @@ fn newer_version_is_told_from_damage() {
 
 #[test]
 fn cut_or_lengthened_bytes_are_malformed() {
-    let bytes = encode(&samples()[2].1);
+    let bytes = encode(&everything());
     for length in 1..bytes.len() {
         assert!(
             matches!(decode(&bytes[..length]), Err(DecodeError::Malformed(_))),
@@ -163,7 +292,7 @@ fn cut_or_lengthened_bytes_are_malformed() {
 
 #[test]
 fn invalid_region_or_caller_is_malformed() {
-    let bytes = encode(&samples()[2].1);
+    let bytes = encode(&everything());
     for (valid, invalid) in [("eu-west", "EU-WEST"), ("+15551239999", "+1555123\n999")] {
         let at = bytes
             .windows(valid.len())
@@ -178,26 +307,34 @@ fn invalid_region_or_caller_is_malformed() {
 }
 
 #[test]
-fn slot_at_the_greatest_quota_fits_with_every_field_at_its_longest() {
+fn record_at_the_greatest_quota_fits_with_every_field_at_its_longest() {
     let longest_region = "r".repeat(32);
     let flag = || register(&longest_region, u64::MAX >> 8, u32::MAX, true);
+    let longest_audio = Audio {
+        duration_ms: u64::from(u32::MAX),
+        ..audio([0xff; 16], Format::WavALaw)
+    };
     let entry = Entry {
         header: Some(Header {
             received_at_ms: u64::MAX >> 8,
             region: region(&longest_region),
             from: Some("c".repeat(CALLER_BYTES_MAX).parse().expect("a caller")),
+            reply_to: Some("c".repeat(CALLER_BYTES_MAX).parse().expect("a caller")),
             urgent: true,
             private: true,
-            audio: Audio {
-                duration_ms: u64::from(u32::MAX),
-                ..header(None, Format::WavALaw).audio
-            },
+            audio: longest_audio.clone(),
+            forwarded: Some(Forwarded {
+                by: "m".repeat(64).parse().expect("a mailbox"),
+                comment: Some(longest_audio),
+            }),
         }),
         flags: Flags {
             seen: flag(),
             saved: flag(),
             deleted: flag(),
         },
+        purged: false,
+        expires_at_ms: u64::MAX >> 8,
     };
     let messages = (0..QUOTA_MESSAGES_MAX).map(|n| {
         let mut id = [0xff; 16];
@@ -211,12 +348,23 @@ fn slot_at_the_greatest_quota_fits_with_every_field_at_its_longest() {
         }),
         quota_messages: register(&longest_region, u64::MAX, u32::MAX, u32::MAX),
         quota_bytes: register(&longest_region, u64::MAX, u32::MAX, u64::MAX),
+        ..everything().slot.profile
     };
-    let bytes = encode(&Slot {
-        profile,
-        messages: messages.collect(),
-    })
-    .len();
+    let mut record = everything();
+    record.slot.profile = profile;
+    record.slot.messages = messages.collect();
+    // And a year's tombstones of a subscriber who hears twenty messages a day.
+    record.slot.messages.extend((0..20 * 365_u32).map(|n| {
+        let mut id = [0xee; 16];
+        id[..4].copy_from_slice(&n.to_be_bytes());
+        let tombstone = Entry {
+            purged: true,
+            expires_at_ms: 1_800_000_000_000,
+            ..Entry::default()
+        };
+        (MessageId::from_random(id), tombstone)
+    }));
+    let bytes = encode(&record).len();
     assert!(bytes < SLOT_BYTES_MAX, "{bytes}");
 }
 
@@ -229,7 +377,7 @@ proptest! {
 
     #[test]
     fn damaged_bytes_never_panic(at in any::<prop::sample::Index>(), value: u8) {
-        let mut bytes = encode(&samples()[2].1);
+        let mut bytes = encode(&everything());
         let at = at.index(bytes.len());
         bytes[at] = value;
         if let Ok(slot) = decode(&bytes) {

@@ -90,7 +90,7 @@ fn message_id_has_one_spelling() {
 
 #[test]
 fn derived_id_depends_on_mailbox_and_key_alone() {
-    let id = |name: &str, key: &str| MessageId::derive(&mailbox(name), key.as_bytes());
+    let id = |name: &str, key: &str| MessageId::derive(&mailbox(name), None, key.as_bytes());
     assert_eq!(id("anna", "k1"), id("anna", "k1"));
     assert_ne!(id("anna", "k1"), id("anna", "k2"));
     assert_ne!(id("anna", "k1"), id("annak", "1"));

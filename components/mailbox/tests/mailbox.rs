@@ -4,7 +4,7 @@ use starling_mailbox::audio::Format;
 use starling_mailbox::{
     AHEAD_MAX_MS, AUDIO_CHUNK_BYTES, Audio, ChangeError, Cursor, DepositError, Digest, FlagChange,
     Folder, Header, InvalidCursor, Join, Mailbox, MessageId, Origin, ProfileChange,
-    QUOTA_BYTES_DEFAULT, QUOTA_MESSAGES_DEFAULT, Slot, Summary, keys,
+    QUOTA_BYTES_DEFAULT, QUOTA_MESSAGES_DEFAULT, Search, Slot, Summary, keys,
 };
 
 /// One region's slot and clock, with the changes a client makes there.
@@ -33,7 +33,7 @@ impl Place {
     }
 
     fn mailbox(&self) -> Mailbox {
-        Mailbox::of([self.slot.clone()])
+        Mailbox::of([self.slot.clone()], self.origin.now_ms)
     }
 
     fn set(&mut self, change: ProfileChange) {
@@ -74,15 +74,25 @@ fn header(received_at_ms: u64) -> Header {
         received_at_ms,
         region: "eu".parse().expect("a region"),
         from: None,
+        reply_to: None,
         urgent: false,
         private: false,
+        forwarded: None,
         audio: Audio {
+            id: message_id(1).into(),
             format: Format::WavPcm16,
             duration_ms: 500,
             size_bytes: 8_044,
             digest: Digest::of(b"body"),
             chunk_bytes: AUDIO_CHUNK_BYTES,
         },
+    }
+}
+
+fn folder(folder: Folder) -> Search {
+    Search {
+        folder,
+        ..Search::default()
     }
 }
 
@@ -131,13 +141,13 @@ fn settings_changed_in_different_regions_both_survive() {
     us.slot.join(eu.slot.clone());
     eu.set(ProfileChange {
         quota_messages: Some(5),
-        quota_bytes: None,
+        ..ProfileChange::default()
     });
     us.set(ProfileChange {
-        quota_messages: None,
         quota_bytes: Some(99),
+        ..ProfileChange::default()
     });
-    let joined = Mailbox::of([eu.slot, us.slot]);
+    let joined = Mailbox::of([eu.slot, us.slot], 0);
     assert_eq!(
         (
             joined.profile().quota_messages(),
@@ -197,7 +207,7 @@ fn wish_for_what_already_holds_changes_nothing() {
     place.origin.now_ms += 1;
     place.set(ProfileChange {
         quota_messages: Some(QUOTA_MESSAGES_DEFAULT),
-        quota_bytes: None,
+        ..ProfileChange::default()
     });
     place.deposit(1, header(2)).expect("the same deposit again");
     place.flag(1, seen(true)).expect("a message");
@@ -214,7 +224,7 @@ fn later_change_wins_although_its_clock_is_behind() {
     us.slot.join(eu.slot.clone());
     us.origin.now_ms = eu.origin.now_ms - 60_000;
     us.flag(1, deleted(false)).expect("a message");
-    let joined = Mailbox::of([eu.slot, us.slot]);
+    let joined = Mailbox::of([eu.slot, us.slot], 0);
     assert_eq!(
         joined.message(message_id(1)).map(|m| m.flags.deleted()),
         Some(false)
@@ -263,6 +273,7 @@ fn quotas_hold_and_count_the_trash() {
     place.set(ProfileChange {
         quota_messages: Some(2),
         quota_bytes: Some(20_000),
+        ..ProfileChange::default()
     });
     place.deposit(1, header(1)).expect("room");
     let mut large = header(1);
@@ -296,7 +307,7 @@ fn list_is_newest_first_and_its_pages_miss_nothing() {
         let mailbox = place.mailbox();
         let (mut ids, mut cursor) = (Vec::new(), None);
         loop {
-            let page = mailbox.list(Folder::Inbox, cursor, limit);
+            let page = mailbox.list(&folder(Folder::Inbox), cursor, limit);
             assert!(page.messages.len() <= limit);
             ids.extend(page.messages.iter().map(|message| message.id));
             let Some(next) = page.next else { break };
@@ -305,11 +316,19 @@ fn list_is_newest_first_and_its_pages_miss_nothing() {
         assert_eq!(ids, expected, "limit {limit}");
     }
     assert_eq!(
-        place.mailbox().list(Folder::Trash, None, 10).messages.len(),
+        place
+            .mailbox()
+            .list(&folder(Folder::Trash), None, 10)
+            .messages
+            .len(),
         1
     );
     assert_eq!(
-        place.mailbox().list(Folder::Saved, None, 10).messages.len(),
+        place
+            .mailbox()
+            .list(&folder(Folder::Saved), None, 10)
+            .messages
+            .len(),
         0
     );
 }
@@ -320,11 +339,11 @@ fn page_goes_on_where_it_was_although_messages_come_and_go() {
     for id in 1..=4 {
         place.deposit(id, header(u64::from(id))).expect("room");
     }
-    let next = place.mailbox().list(Folder::Inbox, None, 2).next;
+    let next = place.mailbox().list(&folder(Folder::Inbox), None, 2).next;
     place.flag(3, deleted(true)).expect("a message");
     place.deposit(9, header(9)).expect("room");
     let mailbox = place.mailbox();
-    let page = mailbox.list(Folder::Inbox, next, 2);
+    let page = mailbox.list(&folder(Folder::Inbox), next, 2);
     let ids: Vec<_> = page.messages.iter().map(|message| message.id).collect();
     assert_eq!((ids, page.next), (vec![message_id(2), message_id(1)], None));
 }
@@ -336,7 +355,7 @@ fn garbage_is_no_cursor() {
     place.deposit(2, header(2)).expect("room");
     let cursor = place
         .mailbox()
-        .list(Folder::Inbox, None, 1)
+        .list(&folder(Folder::Inbox), None, 1)
         .next
         .expect("a second page")
         .to_string();
@@ -364,7 +383,7 @@ fn keys_are_flat_and_carry_the_digest() {
     let mut audio = header(1).audio;
     audio.digest = Digest::of(b"");
     let key = "audio/01010101010101010101010101010101/e3b0c44298fc1c14/12";
-    assert_eq!(keys::audio_chunk(message_id(1), &audio, 12), key);
+    assert_eq!(keys::audio_chunk(&audio, 12), key);
 }
 
 #[test]
@@ -380,4 +399,176 @@ fn chunks_cover_the_audio() {
             chunks
         );
     }
+}
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// A place with a mailbox that keeps messages for two days, and a message received at the first
+/// instant of its clock.
+fn two_days() -> Place {
+    let mut place = Place::with_mailbox();
+    place.set(ProfileChange {
+        retention_days: Some(2),
+        ..ProfileChange::default()
+    });
+    let now_ms = place.origin.now_ms;
+    place.deposit(1, header(now_ms)).expect("room");
+    place
+}
+
+#[test]
+fn message_vanishes_at_one_instant_for_every_reader() {
+    let mut place = two_days();
+    let expires_at_ms = place.origin.now_ms + 2 * DAY_MS;
+    place.flag(1, saved(true)).expect("a message");
+    place.origin.now_ms = expires_at_ms - 1;
+    assert_eq!(place.mailbox().summary().messages, 1);
+    place.origin.now_ms += 1;
+    let mailbox = place.mailbox();
+    assert_eq!(mailbox.summary(), Summary::default());
+    assert!(mailbox.message(message_id(1)).is_none());
+    assert!(
+        mailbox
+            .list(&folder(Folder::Saved), None, 9)
+            .messages
+            .is_empty()
+    );
+    assert_eq!(place.flag(1, seen(true)), Err(ChangeError::NoSuchMessage));
+    // A retention that was changed since changes nothing for what is there.
+    place.set(ProfileChange {
+        retention_days: Some(700),
+        ..ProfileChange::default()
+    });
+    assert_eq!(place.mailbox().summary().messages, 0);
+}
+
+#[test]
+fn retry_of_an_expired_deposit_succeeds_and_shows_nothing() {
+    let mut place = two_days();
+    place.origin.now_ms += 2 * DAY_MS;
+    let before = place.slot.clone();
+    assert_eq!(place.deposit(1, header(place.origin.now_ms)), Ok(()));
+    assert_eq!(place.slot, before);
+}
+
+#[test]
+fn message_that_would_have_expired_already_is_refused() {
+    let mut place = two_days();
+    let received_at_ms = place.origin.now_ms;
+    place.origin.now_ms += 2 * DAY_MS;
+    let refused = place.deposit(2, header(received_at_ms));
+    assert_eq!(refused, Err(DepositError::Expired(2)));
+}
+
+#[test]
+fn message_longer_than_the_mailbox_takes_is_refused() {
+    let mut place = Place::with_mailbox();
+    place.set(ProfileChange {
+        message_ms_max: Some(499),
+        ..ProfileChange::default()
+    });
+    let refused = DepositError::TooLong {
+        duration_ms: 500,
+        max_ms: 499,
+    };
+    assert_eq!(place.deposit(1, header(1)), Err(refused));
+}
+
+#[test]
+fn purged_message_is_gone_also_for_a_flag_or_a_retry_from_elsewhere() {
+    let mut eu = Place::with_mailbox();
+    eu.deposit(1, header(1)).expect("room");
+    let mut us = Place::new("us");
+    us.slot.join(eu.slot.clone());
+    us.flag(1, seen(true)).expect("a message");
+    let mut retried = Place::new("ap");
+    retried.set(ProfileChange::default());
+    retried.deposit(1, header(5)).expect("room");
+    let purge = eu.mailbox().purge(message_id(1)).expect("a message");
+    eu.slot.join(purge);
+    let joined = Mailbox::of([retried.slot, us.slot, eu.slot], 0);
+    assert_eq!(joined.messages().count(), 0);
+    assert_eq!(joined.purge(message_id(1)), Ok(Slot::default()));
+    assert_eq!(joined.purge(message_id(2)), Err(ChangeError::NoSuchMessage));
+    assert_eq!(
+        joined.deposit(message_id(1), header(6)),
+        Ok(Slot::default())
+    );
+}
+
+#[test]
+fn deleted_mailbox_takes_everything_with_it_and_can_be_made_anew() {
+    let mut eu = Place::with_mailbox();
+    eu.set(ProfileChange {
+        quota_messages: Some(7),
+        ..ProfileChange::default()
+    });
+    eu.deposit(1, header(1)).expect("room");
+    let mut us = Place::new("us");
+    us.slot.join(eu.slot.clone());
+    // At once: deleted in one region, deposited into and changed in the other.
+    us.deposit(2, header(2)).expect("room");
+    us.set(ProfileChange {
+        quota_bytes: Some(9),
+        ..ProfileChange::default()
+    });
+    eu.slot
+        .join(eu.mailbox().delete(&eu.origin).expect("a deletion"));
+    assert!(!eu.mailbox().exists());
+    let joined = Mailbox::of([eu.slot.clone(), us.slot.clone()], 0);
+    assert!(!joined.exists());
+    assert_eq!(joined.messages().count(), 0);
+    // Deleting it again is nothing new.
+    assert_eq!(joined.delete(&eu.origin), Ok(Slot::default()));
+    // Made anew, in the region that has heard of the deletion or in the other.
+    us.slot.join(eu.slot.clone());
+    us.set(ProfileChange::default());
+    us.deposit(3, header(3)).expect("room");
+    let joined = Mailbox::of([us.slot, eu.slot], 0);
+    assert!(joined.exists());
+    assert_eq!(joined.profile().quota_messages(), QUOTA_MESSAGES_DEFAULT);
+    let ids: Vec<_> = joined.messages().map(|message| message.id).collect();
+    assert_eq!(ids, [message_id(3)]);
+}
+
+#[test]
+fn search_finds_by_caller_and_date() {
+    let mut place = Place::with_mailbox();
+    for (id, from) in [(1, "+15551230001"), (2, "\u{c4}nna"), (3, "\u{e4}NNA B")] {
+        let from = Some(from.parse().expect("a caller"));
+        let message = Header {
+            from,
+            ..header(u64::from(id))
+        };
+        place.deposit(id, message).expect("room");
+    }
+    place.deposit(4, header(4)).expect("room");
+    let mailbox = place.mailbox();
+    let check = |search: Search, expected: &[u8]| {
+        let page = mailbox.list(&search, None, 9);
+        let ids: Vec<_> = page.messages.iter().map(|message| message.id).collect();
+        let expected: Vec<_> = expected.iter().copied().map(message_id).collect();
+        assert_eq!(ids, expected, "{search:?}");
+    };
+    let from = |text: &str| Search {
+        from: Some(text.to_owned()),
+        ..Search::default()
+    };
+    check(Search::default(), &[4, 3, 2, 1]);
+    check(from("\u{e4}nna"), &[3, 2]);
+    check(from("0001"), &[1]);
+    check(from("nobody"), &[]);
+    let dates = Search {
+        since_ms: Some(2),
+        until_ms: Some(4),
+        ..Search::default()
+    };
+    check(dates.clone(), &[3, 2]);
+    check(
+        Search {
+            from: Some("b".into()),
+            ..dates
+        },
+        &[3],
+    );
 }
