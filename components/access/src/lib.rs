@@ -1,5 +1,5 @@
 //! Who may do what: scopes, the bearer tokens that carry them, and the PINs that subscribers sign in
-//! with.
+//! with; and the signature by which a webhook knows who calls it.
 //!
 //! Tokens are stateless: any host of any region that holds a [`Keys`] checks them, without asking a
 //! store or another region. So they cannot be revoked one by one; they are short-lived instead, and
@@ -16,8 +16,10 @@ mod grant;
 mod keys;
 mod pin;
 mod token;
+mod webhook;
 
 pub use grant::{Grant, InvalidScope, Scope};
 pub use keys::{KEY_BYTES_MIN, Keys, WeakKey};
 pub use pin::{PIN_DIGITS, PIN_SALT_BYTES, Pin, PinCost, PinError, PinVerifier};
 pub use token::{TOKEN_BYTES_MAX, TokenError, issue, verify};
+pub use webhook::{InvalidSecret, WebhookSecret};

@@ -11,29 +11,26 @@
 //! since the header may have been written.
 
 use bytes::Bytes;
-use futures::future::{join_all, try_join_all};
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
 use http_body::Body;
-use starling_mailbox::audio::{self, Recognised};
 use starling_mailbox::{
-    AUDIO_CHUNK_BYTES, Audio, Digest, Header, MESSAGE_BYTES_MAX, Mailbox, MailboxId, MessageId,
-    keys,
+    Audio, Header, Mailbox, MailboxId, MessageId, RateLimits, Record, TooFast,
 };
 
-use crate::form::{self, FORM, FORM_OVERHEAD_BYTES_MAX};
-use crate::negotiate::{declared_type, single};
-use crate::particulars::{self, Particulars};
-use crate::platform::{Platform, Store, UploadError};
+use crate::limits;
+use crate::particulars::{IdempotencyKey, Particulars};
+use crate::platform::{Platform, UploadError};
 use crate::problem::Problem;
-use crate::slots::{Slots, unavailable};
-use crate::upload;
+use crate::reclaim;
+use crate::recording::Announced;
+use crate::shares;
+use crate::slots::{Change, Slots, exists};
 
-/// What a client sent.
-struct Upload {
-    audio: Vec<u8>,
-    declared: Option<String>,
-    particulars: Particulars,
+/// A message that is in its mailbox; or was, if it has been purged since or has expired.
+pub(crate) struct Deposited {
+    pub(crate) mailbox: Mailbox,
+    pub(crate) message: MessageId,
+    pub(crate) header: Header,
 }
 
 /// Where a message's id comes from.
@@ -45,183 +42,169 @@ enum IdFrom {
     Chance,
 }
 
-/// Takes a message and returns the mailbox that holds it, with its id.
+/// Takes a message.
 pub(crate) async fn deposit<P, B>(
     slots: &Slots<'_, P>,
     id: &MailboxId,
     headers: &HeaderMap,
     body: B,
-) -> Result<(Mailbox, MessageId), Problem>
+) -> Result<Deposited, Problem>
 where
     P: Platform,
     B: Body<Data = Bytes, Error = UploadError>,
 {
     // Cheap refusals first: no caller uploads for minutes to hear that the mailbox does not exist.
-    let key_id = particulars::id_of_key(headers, id)?;
-    let declared = declared_type(headers)?;
-    check_declared(declared.as_deref())?;
-    let said = Particulars::of_headers(headers)?;
-    let mailbox = slots.mailbox(id).await?;
+    let key = IdempotencyKey::of(headers)?;
+    let announced = Announced::of(headers)?;
+    let (mailbox, _) = slots.read(id).await?;
+    exists(id, &mailbox)?;
 
-    let upload = receive(headers, body, declared, said).await?;
-    let recognised = audio::recognise(&upload.audio)?;
-    if let Some(declared) = upload
-        .declared
-        .as_deref()
-        .filter(|it| !recognised.format.agrees_with(it))
-    {
-        let found = recognised.format.media_type();
-        let detail = format!("the body is declared as {declared}, but it is {found}");
-        return Err(Problem::MediaTypeUnsupported { detail });
+    let recording = announced.receive(headers, body).await?;
+    if !recording.particulars.to.is_empty() {
+        return Err(Problem::MemberInvalid {
+            member: "to".into(),
+            detail: "the path says for which mailbox it is; POST /v1/messages takes several".into(),
+        });
     }
-    let header = header(slots, &upload, recognised)?;
-    let (message, id_from) = match key_id {
-        Some(message) => (message, IdFrom::Key),
+    let (message, id_from) = match key {
+        Some(key) => (key.message_id(id, &mailbox), IdFrom::Key),
         None => (
             MessageId::from_random(slots.platform().random_bits()),
             IdFrom::Chance,
         ),
     };
+    let header = header(
+        slots,
+        &recording.particulars,
+        recording.audio(message.into()),
+    )?;
 
     // Known already, or refused already? The answer may change until the header is written, but if
     // it is found here, nothing needs to be written at all.
-    let refusal = |error| Problem::of_deposit(&error, id.as_str());
-    if mailbox
-        .deposit(message, header.clone())
-        .map_err(refusal)?
+    let known = mailbox.deposit(message, header.clone());
+    if known
+        .map_err(|error| Problem::of_deposit(&error, id.as_str()))?
         .is_empty()
     {
-        return Ok((mailbox, message));
+        return Ok(Deposited {
+            mailbox,
+            message,
+            header,
+        });
     }
 
-    store_audio(slots, message, &header.audio, &upload.audio).await?;
+    let limits = limits::deposits(slots.platform()).await?;
+    recording.store(slots, &header.audio).await?;
     let mut named_by_own_slot = false;
-    let change = slots.change(id, |mailbox, own| {
-        let present = own
-            .messages
-            .get(&message)
-            .and_then(|entry| entry.header.as_ref());
-        named_by_own_slot =
-            present.is_some_and(|present| present.audio.digest == header.audio.digest);
-        mailbox.deposit(message, header.clone()).map_err(refusal)
+    let placed = place(slots, id, message, &header, limits, |record| {
+        named_by_own_slot = names(record, message, &header.audio);
     });
-    match change.await {
-        Ok(mailbox) => Ok((mailbox, message)),
+    match placed.await {
+        Ok(mailbox) => {
+            // A purge, or a deletion of the mailbox, may have overtaken it.
+            if mailbox.message(message).is_none() && !named_by_own_slot {
+                discard(slots, &header.audio).await;
+            }
+            Ok(Deposited {
+                mailbox,
+                message,
+                header,
+            })
+        }
         Err(problem) => {
             let nobody_elses = match problem {
                 Problem::IdempotencyKeyReused => !named_by_own_slot,
-                Problem::MailboxFull { .. } => id_from == IdFrom::Chance,
+                Problem::MailboxFull { .. } | Problem::TooManyDeposits { .. } => {
+                    id_from == IdFrom::Chance
+                }
                 _ => false,
             };
             if nobody_elses {
-                remove_audio(slots, message, &header.audio).await;
+                discard(slots, &header.audio).await;
             }
             Err(problem)
         }
     }
 }
 
-/// Refuses a declared type that can be no deposit, before it is read.
-fn check_declared(declared: Option<&str>) -> Result<(), Problem> {
-    let plausible = declared.is_none_or(|it| {
-        it == FORM || it == "application/octet-stream" || it.starts_with("audio/")
-    });
-    if plausible {
-        return Ok(());
-    }
-    let detail = format!(
-        "a deposit is audio, declared as such or not declared at all, or {FORM}; this one is \
-         declared as {}",
-        declared.unwrap_or_default()
-    );
-    Err(Problem::MediaTypeUnsupported { detail })
-}
-
-async fn receive<B>(
-    headers: &HeaderMap,
-    body: B,
-    declared: Option<String>,
-    said: Particulars,
-) -> Result<Upload, Problem>
-where
-    B: Body<Data = Bytes, Error = UploadError>,
-{
-    if declared.as_deref() != Some(FORM) {
-        let audio = upload::read(headers, body, MESSAGE_BYTES_MAX).await?;
-        return Ok(Upload {
-            audio,
-            declared,
-            particulars: said,
-        });
-    }
-    let content_type = single(headers, CONTENT_TYPE.as_str())?
-        .unwrap_or_default()
-        .to_owned();
-    let body = upload::read(headers, body, MESSAGE_BYTES_MAX + FORM_OVERHEAD_BYTES_MAX).await?;
-    let form = form::read(&content_type, body).await?;
-    Ok(Upload {
-        audio: form.audio,
-        declared: form.declared,
-        particulars: form.particulars.or(said),
-    })
-}
-
-fn header<P: Platform>(
+/// Writes a header, whose audio is stored. `look` is shown the own record of each try.
+pub(crate) async fn place<P: Platform>(
     slots: &Slots<'_, P>,
-    upload: &Upload,
-    recognised: Recognised,
+    id: &MailboxId,
+    message: MessageId,
+    header: &Header,
+    limits: RateLimits,
+    mut look: impl FnMut(&Record),
+) -> Result<Mailbox, Problem> {
+    let place = |mailbox: &Mailbox, own: &Record| {
+        look(own);
+        let delta = mailbox
+            .deposit(message, header.clone())
+            .map_err(|error| Problem::of_deposit(&error, id.as_str()))?;
+        if delta.is_empty() {
+            return Ok(Change::default());
+        }
+        let mut reclaim = own.chores.reclaim.iter();
+        if reclaim.any(|discarded| discarded.message == Some(message)) {
+            // An old message of this id has been forgotten, and its audio is still to be removed,
+            // under keys that may be the same. Soon it is gone.
+            return Err(Problem::Contention);
+        }
+        let mut rates = own.chores.rates.clone();
+        rates
+            .count(header.from.as_ref(), limits, mailbox.now_ms())
+            .map_err(|TooFast { retry_after_ms }| Problem::TooManyDeposits {
+                retry_after_s: retry_after_ms.div_ceil(1000),
+            })?;
+        Ok(Change {
+            rates: Some(rates),
+            ..Change::of_messages(delta)
+        })
+    };
+    slots.change(id, place).await
+}
+
+/// What is known of a message that comes with these particulars.
+pub(crate) fn header<P: Platform>(
+    slots: &Slots<'_, P>,
+    said: &Particulars,
+    audio: Audio,
 ) -> Result<Header, Problem> {
-    let said = &upload.particulars;
     Ok(Header {
         received_at_ms: said.received_at_ms(slots.platform().now_ms())?,
         region: slots.region().clone(),
         from: said.from.clone(),
+        reply_to: said.reply_to.clone(),
         urgent: said.urgent.unwrap_or(false),
         private: said.private.unwrap_or(false),
-        audio: Audio {
-            format: recognised.format,
-            duration_ms: recognised.duration_ms,
-            size_bytes: upload.audio.len() as u64,
-            digest: Digest::of(&upload.audio),
-            chunk_bytes: AUDIO_CHUNK_BYTES,
-        },
+        audio,
+        forwarded: None,
     })
 }
 
-/// Writes all pieces at once, so that the store can make them durable together.
-async fn store_audio<P: Platform>(
-    slots: &Slots<'_, P>,
-    message: MessageId,
-    audio: &Audio,
-    bytes: &[u8],
-) -> Result<(), Problem> {
-    let pieces = bytes.chunks(audio.chunk_bytes.get() as usize).zip(0..);
-    let writes = pieces.map(|(piece, n)| async move {
-        let key = keys::audio_chunk(message, audio, n);
-        slots.own_store().set(&key, piece).await
-    });
-    let stored = try_join_all(writes).await;
-    stored.map_err(|error| {
-        unavailable(
-            slots.platform(),
-            &format!("store audio of {message}"),
-            &error,
-        )
-    })?;
-    Ok(())
+/// Whether the region's own record holds on to this audio with this message, or is about to remove
+/// it.
+fn names(record: &Record, message: MessageId, audio: &Audio) -> bool {
+    let entry = record.slot.messages.get(&message);
+    let header = entry.and_then(|entry| entry.header.as_ref());
+    header.is_some_and(|header| header.recordings().any(|it| it == audio))
+        || record.chores.reclaim.iter().any(|it| it.audio == *audio)
 }
 
-/// Removes the pieces of a message that was refused. What cannot be removed is merely left over.
-async fn remove_audio<P: Platform>(slots: &Slots<'_, P>, message: MessageId, audio: &Audio) {
-    let removals = (0..audio.chunks()).map(|n| async move {
-        slots
-            .own_store()
-            .delete(&keys::audio_chunk(message, audio, n))
-            .await
-    });
-    for error in join_all(removals).await.into_iter().filter_map(Result::err) {
-        slots
-            .platform()
-            .log(&format!("remove audio of {message}: {error}"));
+/// Removes audio that came to nothing, as far as that is possible: what is not removed is left over.
+pub(crate) async fn discard<P: Platform>(slots: &Slots<'_, P>, audio: &Audio) {
+    // Who cannot be told has been: the log says what failed.
+    let _ = reclaim::remove(slots, audio).await;
+}
+
+/// Takes back the share of a message that came to nothing, and the audio with the last one.
+pub(crate) async fn withdraw<P: Platform>(
+    slots: &Slots<'_, P>,
+    audio: &Audio,
+    id: &MailboxId,
+    message: MessageId,
+) {
+    if let Ok(false) = shares::withdraw(slots, audio, &(id.clone(), message)).await {
+        discard(slots, audio).await;
     }
 }

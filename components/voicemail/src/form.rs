@@ -8,7 +8,7 @@ use futures::stream;
 use multer::{Field, Multipart};
 use starling_mailbox::MESSAGE_BYTES_MAX;
 
-use crate::particulars::{FROM, PRIVATE, Particulars, RECEIVED_AT, URGENT};
+use crate::particulars::Particulars;
 use crate::problem::Problem;
 
 /// The media type of such a form.
@@ -21,7 +21,7 @@ pub(crate) const FORM_OVERHEAD_BYTES_MAX: usize = 64 * 1024;
 const AUDIO: &str = "audio";
 
 /// The longest of the other fields.
-const FIELD_BYTES_MAX: usize = 1024;
+const FIELD_BYTES_MAX: usize = 8 * 1024;
 
 /// The parser copies what it is handed; a piece at a time, so that it never holds all of it.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -29,8 +29,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// A form that was read.
 #[derive(Debug)]
 pub(crate) struct Form {
-    /// The audio.
-    pub(crate) audio: Vec<u8>,
+    /// The audio; `None` if there is none.
+    pub(crate) audio: Option<Vec<u8>>,
     /// The media type of the audio, as the form declares it.
     pub(crate) declared: Option<String>,
     /// The other fields.
@@ -66,32 +66,38 @@ pub(crate) async fn read(content_type: &str, body: Vec<u8>) -> Result<Form, Prob
                 content(field, body_bytes, MESSAGE_BYTES_MAX).await?,
                 declared,
             ));
-        } else if [FROM, URGENT, PRIVATE, RECEIVED_AT]
-            .iter()
-            .any(|known| known.field == name)
-        {
+        } else if Particulars::FIELDS.contains(&name.as_str()) {
             let text = String::from_utf8(content(field, 0, FIELD_BYTES_MAX).await?);
             let text = text.map_err(|_| invalid("it is not UTF-8".into()))?;
             particulars.set(&name, &text).map_err(invalid)?;
         } else {
-            let known = "audio, from, urgent, private, received_at";
             return Err(invalid(format!(
-                "it is not known; the fields of a form are {known}"
+                "it is not known; the fields of a form are {AUDIO}, {}",
+                Particulars::FIELDS.join(", ")
             )));
         }
         seen.push(name);
     }
-    let Some((audio, declared)) = audio else {
-        return Err(Problem::MemberInvalid {
-            member: AUDIO.into(),
-            detail: "it is missing".into(),
-        });
-    };
+    let (audio, declared) = audio.unzip();
     Ok(Form {
         audio,
-        declared,
+        declared: declared.flatten(),
         particulars,
     })
+}
+
+impl Form {
+    /// The audio.
+    ///
+    /// # Errors
+    ///
+    /// [`Problem::MemberInvalid`] if there is none.
+    pub(crate) fn audio(self) -> Result<Vec<u8>, Problem> {
+        self.audio.ok_or_else(|| Problem::MemberInvalid {
+            member: AUDIO.into(),
+            detail: "it is missing".into(),
+        })
+    }
 }
 
 async fn content(

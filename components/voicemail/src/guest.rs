@@ -5,7 +5,7 @@
 //! only in the synchronous `wasi:keyvalue`, where a call holds up the whole instance, so nothing
 //! else is asked of that.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -13,9 +13,10 @@ use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use futures::future::Either;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store as buckets};
-use spin_sdk::http::{IntoResponse, Request};
+use spin_sdk::http::{FullBody, IntoResponse, Request};
 use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use spin_sdk::wasip3::random::random::get_random_u64;
@@ -23,13 +24,22 @@ use spin_sdk::wasip3::wit_future;
 use spin_sdk::{key_value, variables};
 
 use crate::platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
-use crate::respond::respond;
+use crate::maintenance::after;
+use crate::respond::{Touched, respond};
 use crate::response::Body;
 
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> Answer {
-    Answer(respond(&Host, request.map(Upload)).await)
+    let answer = respond(&Host, request.map(Upload)).await;
+    if let Some(touched) = answer.extensions().get::<Touched>().cloned() {
+        // Behind the answer, so that nobody waits for it.
+        spin_sdk::wit_bindgen::spawn(async move { after(&Host, &touched.0).await });
+    }
+    Answer(answer)
 }
+
+/// How long a webhook may take to answer.
+const SEND_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// An answer on its way out.
 struct Answer(http::Response<Body>);
@@ -68,6 +78,7 @@ thread_local! {
     // An instance serves many requests, and for as long as it lives neither its variables change
     // nor what it may open: it is asked for once.
     static VARIABLES: Known<String> = const { RefCell::new(BTreeMap::new()) };
+    static INSTANCE: Cell<Option<[u8; 16]>> = const { Cell::new(None) };
     static STORES: Known<Rc<key_value::Store>> = const { RefCell::new(BTreeMap::new()) };
 }
 
@@ -119,6 +130,26 @@ impl Platform for Host {
 
     fn log(&self, line: &str) {
         eprintln!("{line}");
+    }
+
+    fn instance(&self) -> [u8; 16] {
+        if let Some(bits) = INSTANCE.get() {
+            return bits;
+        }
+        let bits = self.random_bits();
+        INSTANCE.set(Some(bits));
+        bits
+    }
+
+    async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::StatusCode, String> {
+        let request = request.map(|body| FullBody::new(Bytes::from(body)));
+        let sent = std::pin::pin!(spin_sdk::http::send(request));
+        let timeout = std::pin::pin!(self.pause(SEND_TIMEOUT.as_millis() as u64));
+        match futures::future::select(sent, timeout).await {
+            Either::Left((Ok(response), _)) => Ok(response.status()),
+            Either::Left((Err(error), _)) => Err(format!("{error:?}")),
+            Either::Right(_) => Err("it did not answer in time".into()),
+        }
     }
 }
 

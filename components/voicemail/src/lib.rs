@@ -9,11 +9,12 @@
 //! The path of a request through the files:
 //!
 //! ```text
-//! respond ── route ── negotiate ── resources/{mailbox, messages, message, audio}
-//!                                      │         └─ deposit ── upload, particulars, form
-//!                                      └─ slots (the join of regions; compare-and-swap)
-//!                                           └─ platform
-//! every refusal: problem        every answer: response, json
+//! respond ── trace, cors ── route ── access ── negotiate ── resources/…
+//!                                                            ├─ deposit ── recording ── form
+//!                                                            └─ slots (the join of regions; compare-and-swap)
+//!                                                                 └─ platform
+//! in the background: maintenance ── notify, reclaim, directory
+//! every refusal: problem        every answer: response, json, conditional
 //! ```
 //!
 //! # Promises
@@ -23,28 +24,44 @@
 //! - An error is a problem document (RFC 9457) from the one table in `problem.rs`, with nothing of
 //!   the store in it.
 //! - No request lists or scans a store: it reads one slot for each region, and the pieces of audio
-//!   asked for.
+//!   asked for. The list of mailboxes reads shards of a directory.
+//! - Who may not ask is refused before anything of a mailbox is read.
 
+mod access;
+mod conditional;
+mod cors;
 mod deposit;
+mod directory;
 mod form;
 #[cfg(target_family = "wasm")]
 mod guest;
 mod json;
+mod limits;
+mod maintenance;
 mod negotiate;
+mod notify;
+mod openapi;
 mod particulars;
 mod platform;
 mod problem;
+mod query;
 mod ranges;
+mod reclaim;
+mod recording;
 mod regions;
 mod resources;
 mod respond;
 mod response;
 mod route;
+mod shares;
 mod slots;
 mod time;
+mod trace;
 mod upload;
 
+pub use maintenance::after;
 pub use platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
 pub use problem::PROBLEM_TYPE_PREFIX;
-pub use respond::respond;
+pub use respond::{Touched, respond};
 pub use response::Body;
+pub use trace::TRACE_URN_PREFIX;

@@ -1,7 +1,7 @@
 //! What a deposit says of itself besides the audio: in headers, or in the fields of a form.
 
 use http::HeaderMap;
-use starling_mailbox::{AHEAD_MAX_MS, Caller, MailboxId, MessageId};
+use starling_mailbox::{AHEAD_MAX_MS, AudioId, Caller, Mailbox, MailboxId, MessageId};
 
 use crate::negotiate::single;
 use crate::problem::Problem;
@@ -28,6 +28,16 @@ pub(crate) const PRIVATE: Name = Name {
     header: "voicemail-private",
     field: "private",
 };
+/// Where the caller wants to be called back, if elsewhere.
+pub(crate) const REPLY_TO: Name = Name {
+    header: "voicemail-reply-to",
+    field: "reply_to",
+};
+/// For which mailboxes it is, where it is for several.
+pub(crate) const TO: Name = Name {
+    header: "voicemail-to",
+    field: "to",
+};
 /// When it was taken, if not now.
 pub(crate) const RECEIVED_AT: Name = Name {
     header: "voicemail-received-at",
@@ -41,16 +51,28 @@ const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Particulars {
     pub(crate) from: Option<Caller>,
+    pub(crate) reply_to: Option<Caller>,
+    pub(crate) to: Vec<String>,
     pub(crate) urgent: Option<bool>,
     pub(crate) private: Option<bool>,
     pub(crate) received_at_ms: Option<u64>,
 }
 
 impl Particulars {
+    /// The names of the fields of a form.
+    pub(crate) const FIELDS: [&str; 6] = [
+        FROM.field,
+        REPLY_TO.field,
+        TO.field,
+        URGENT.field,
+        PRIVATE.field,
+        RECEIVED_AT.field,
+    ];
+
     /// Reads the `Voicemail-…` headers.
     pub(crate) fn of_headers(headers: &HeaderMap) -> Result<Self, Problem> {
         let mut particulars = Self::default();
-        for name in [FROM, URGENT, PRIVATE, RECEIVED_AT] {
+        for name in [FROM, REPLY_TO, TO, URGENT, PRIVATE, RECEIVED_AT] {
             if let Some(text) = single(headers, name.header)? {
                 particulars
                     .set(name.field, text)
@@ -72,6 +94,11 @@ impl Particulars {
         }
         if field == FROM.field {
             self.from = Some(text.parse().map_err(|error| format!("{error}"))?);
+        } else if field == REPLY_TO.field {
+            self.reply_to = Some(text.parse().map_err(|error| format!("{error}"))?);
+        } else if field == TO.field {
+            let ids = text.split(',').map(|id| id.trim().to_owned());
+            self.to = ids.filter(|id| !id.is_empty()).collect();
         } else if field == URGENT.field {
             self.urgent = Some(boolean(text)?);
         } else if field == PRIVATE.field {
@@ -88,6 +115,8 @@ impl Particulars {
     pub(crate) fn or(self, others: Self) -> Self {
         Self {
             from: self.from.or(others.from),
+            reply_to: self.reply_to.or(others.reply_to),
+            to: if self.to.is_empty() { others.to } else { self.to },
             urgent: self.urgent.or(others.urgent),
             private: self.private.or(others.private),
             received_at_ms: self.received_at_ms.or(others.received_at_ms),
@@ -117,22 +146,38 @@ fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
-/// The id that the client's idempotency key makes, if it sent one.
-pub(crate) fn id_of_key(
-    headers: &HeaderMap,
-    mailbox: &MailboxId,
-) -> Result<Option<MessageId>, Problem> {
-    if !headers.contains_key(IDEMPOTENCY_KEY) {
-        return Ok(None);
+/// What a client names its request with, to be able to repeat it (draft-ietf-httpapi-idempotency-key).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct IdempotencyKey<'a>(&'a str);
+
+impl<'a> IdempotencyKey<'a> {
+    /// The key of a request, if it has one.
+    pub(crate) fn of(headers: &'a HeaderMap) -> Result<Option<Self>, Problem> {
+        if !headers.contains_key(IDEMPOTENCY_KEY) {
+            return Ok(None);
+        }
+        let key = single(headers, IDEMPOTENCY_KEY)?.unwrap_or_default();
+        let valid = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
+            && key.bytes().all(|character| character.is_ascii_graphic());
+        if !valid {
+            return Err(Problem::HeaderInvalid {
+                header: IDEMPOTENCY_KEY.into(),
+                detail: format!(
+                    "it is not 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"
+                ),
+            });
+        }
+        Ok(Some(Self(key)))
     }
-    let key = single(headers, IDEMPOTENCY_KEY)?.unwrap_or_default();
-    let valid = (1..=IDEMPOTENCY_KEY_BYTES_MAX).contains(&key.len())
-        && key.bytes().all(|character| character.is_ascii_graphic());
-    if !valid {
-        return Err(Problem::HeaderInvalid {
-            header: IDEMPOTENCY_KEY.into(),
-            detail: format!("it is not 1 to {IDEMPOTENCY_KEY_BYTES_MAX} visible ASCII characters"),
-        });
+
+    /// The id of the message that is deposited under this key into a mailbox.
+    pub(crate) fn message_id(self, id: &MailboxId, mailbox: &Mailbox) -> MessageId {
+        MessageId::derive(id, mailbox.deleted(), self.0.as_bytes())
     }
-    Ok(Some(MessageId::derive(mailbox, key.as_bytes())))
+
+    /// An id for other audio that belongs to the request; a blank keeps it apart from every key.
+    pub(crate) fn audio_id(self, id: &MailboxId, what: &str) -> AudioId {
+        let name = format!("{} {what}", self.0);
+        MessageId::derive(id, None, name.as_bytes()).into()
+    }
 }

@@ -27,8 +27,20 @@ pub trait Platform {
     /// 128 random bits, fit for an id that must not be guessed.
     fn random_bits(&self) -> [u8; 16];
 
+    /// Random bits that are this instance's own for as long as it lives.
+    fn instance(&self) -> [u8; 16];
+
     /// Waits for so many milliseconds.
     async fn pause(&self, ms: u64);
+
+    /// Sends a request to another server, waits a bounded time, and returns the status of the answer,
+    /// whose body nobody reads.
+    ///
+    /// # Errors
+    ///
+    /// In words for the operator's log, why there was no answer: among other things, because the
+    /// component may not reach that server.
+    async fn send(&self, request: http::Request<Vec<u8>>) -> Result<http::StatusCode, String>;
 
     /// Tells the operator, on one line.
     fn log(&self, line: &str);

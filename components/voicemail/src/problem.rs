@@ -5,13 +5,17 @@
 //! mailboxes or of the code gets out.
 
 use bytes::Bytes;
-use http::header::{ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER};
+use http::header::{
+    ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
+use starling_access::Scope;
 use starling_mailbox::audio::AudioError;
-use starling_mailbox::{DepositError, InvalidId};
+use starling_mailbox::{ChangeError, DepositError, InvalidId, MessageId};
 
 use crate::response::{self, Body};
+use crate::trace::TRACE_URN_PREFIX;
 
 /// What the `type` of every problem begins with; the rest is the name in the table.
 pub const PROBLEM_TYPE_PREFIX: &str = "urn:starling:problem:";
@@ -54,6 +58,34 @@ pub(crate) enum Problem {
     RangeNotSatisfiable { size_bytes: u64 },
     /// A quota of the mailbox is used up.
     MailboxFull { detail: String },
+    /// The request says not who asks.
+    TokenMissing,
+    /// The token is none of ours, or not valid any more.
+    TokenInvalid,
+    /// The token was valid until a moment ago.
+    TokenExpired,
+    /// The token is for something else.
+    ScopeInsufficient { needed: Vec<Scope> },
+    /// A subscriber may not change this member.
+    MemberForbidden { member: String },
+    /// Mailbox and PIN do not fit together, or the mailbox is locked for now, or there is none.
+    SignInFailed,
+    /// The present PIN, given to change it, is wrong.
+    PinWrong,
+    /// The caller asked for the message not to be passed on.
+    MessagePrivate,
+    /// The state that the client meant is not the present one.
+    PreconditionFailed,
+    /// The message is of a kind that cannot be deposited here.
+    DepositRefused { detail: String },
+    /// Too many deposits in too short a time.
+    TooManyDeposits { retry_after_s: u64 },
+    /// There is no recording of this greeting.
+    GreetingNotFound,
+    /// The message was not forwarded with a comment.
+    CommentNotFound,
+    /// What is asked for cannot be computed from this kind of audio.
+    NotDecodable { media_type: String },
     /// The clocks of the regions disagree.
     ClockSkew { detail: String },
     /// Too many writers at once; this one lost every time.
@@ -104,6 +136,36 @@ impl Problem {
                 "The range lies outside the audio",
             ),
             MailboxFull { .. } => (507, "mailbox-full", "The mailbox is full"),
+            TokenMissing => (401, "token-missing", "The request says not who asks"),
+            TokenInvalid => (401, "token-invalid", "The token is not valid"),
+            TokenExpired => (401, "token-expired", "The token has expired"),
+            ScopeInsufficient { .. } => (
+                403,
+                "scope-insufficient",
+                "The token is for something else",
+            ),
+            MemberForbidden { .. } => (
+                403,
+                "member-forbidden",
+                "A subscriber may not change this member",
+            ),
+            SignInFailed => (401, "sign-in-failed", "Nobody is signed in"),
+            PinWrong => (403, "pin-wrong", "The present PIN is wrong"),
+            MessagePrivate => (403, "message-private", "The message is private"),
+            PreconditionFailed => (
+                412,
+                "precondition-failed",
+                "The state is another than the one that was meant",
+            ),
+            DepositRefused { .. } => (422, "deposit-refused", "The message is not taken"),
+            TooManyDeposits { .. } => (429, "too-many-deposits", "Too many messages at once"),
+            GreetingNotFound => (404, "greeting-not-found", "There is no such recording"),
+            CommentNotFound => (404, "comment-not-found", "There is no comment"),
+            NotDecodable { .. } => (
+                406,
+                "not-decodable",
+                "The audio can be given only as it was left",
+            ),
             ClockSkew { .. } => (503, "clock-skew", "The clocks of the regions disagree"),
             Contention => (503, "contention", "Too many changes at once"),
             StoreUnavailable => (503, "store-unavailable", "The store is not available"),
@@ -116,9 +178,9 @@ impl Problem {
     /// What helps this caller with this request.
     fn detail(&self) -> String {
         match self {
-            NotFound => "The API lies under /v1/mailboxes/{mailbox}.".into(),
+            NotFound => "The API is described at /v1/openapi.json.".into(),
             MailboxNotFound { mailbox } => {
-                format!("Mailbox {mailbox:?} was never created; a PUT to its path creates it.")
+                format!("There is no mailbox {mailbox:?}; a PUT to its path creates it.")
             }
             MessageNotFound { message } => format!("The mailbox holds no message {message:?}."),
             MethodNotAllowed { allow } => format!("The methods known here are {allow}."),
@@ -132,6 +194,35 @@ impl Problem {
             MediaTypeUnsupported { detail } | AudioBroken { detail } | MailboxFull { detail } => {
                 sentence(detail)
             }
+            TokenMissing => {
+                "Send a bearer token in Authorization; subscribers get one from POST \
+                 /v1/sessions."
+                    .into()
+            }
+            TokenInvalid => "Get a new token; subscribers, from POST /v1/sessions.".into(),
+            TokenExpired => "Get a new token; subscribers, from POST /v1/sessions.".into(),
+            ScopeInsufficient { needed } => {
+                let needed: Vec<_> = needed.iter().map(Scope::to_string).collect();
+                format!("This takes a token of the scope {}, for this mailbox.", needed.join(" or "))
+            }
+            MemberForbidden { member } => {
+                format!("Member {member:?}: it takes a token of the scope provision.")
+            }
+            SignInFailed => {
+                "Mailbox and PIN do not fit together, or there were too many attempts; wait a \
+                 while before the next one."
+                    .into()
+            }
+            PinWrong => "Give the present PIN as \"current_pin\".".into(),
+            MessagePrivate => "Its caller asked for it not to be passed on.".into(),
+            PreconditionFailed => "Fetch it again and decide anew.".into(),
+            DepositRefused { detail } => sentence(detail),
+            TooManyDeposits { retry_after_s } => {
+                format!("The next message is taken in {retry_after_s} seconds.")
+            }
+            GreetingNotFound => "The subscriber has not recorded it, or it has expired.".into(),
+            CommentNotFound => "Nothing was said in front of this message.".into(),
+            NotDecodable { media_type } => format!("It is {media_type}, which is not decoded here."),
             IdempotencyKeyReused => {
                 "An earlier deposit into this mailbox used the key with other audio. Use a new key for \
                  a new message; to retry a deposit, send the very same audio."
@@ -159,19 +250,41 @@ impl Problem {
             ClockSkew { .. } | Contention | StoreUnavailable | NewerRelease => {
                 Some((RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S)))
             }
+            TooManyDeposits { retry_after_s } => {
+                Some((RETRY_AFTER, HeaderValue::from(*retry_after_s)))
+            }
+            // RFC 6750, section 3; RFC 9110, section 11.6.1.
+            TokenMissing | SignInFailed => {
+                Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+            }
+            TokenInvalid | TokenExpired => Some((
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer error=\"invalid_token\""),
+            )),
+            ScopeInsufficient { .. } => Some((
+                WWW_AUTHENTICATE,
+                HeaderValue::from_static("Bearer error=\"insufficient_scope\""),
+            )),
             _ => None,
         }
     }
 
-    /// The answer.
-    pub(crate) fn response(&self) -> Response<Body> {
+    /// The document, for a request of this trace if it is the answer to one.
+    pub(crate) fn document(&self, trace: Option<&str>) -> Document {
         let (status, name, title) = self.row();
-        let document = Document {
+        Document {
             r#type: format!("{PROBLEM_TYPE_PREFIX}{name}"),
             title,
             status,
             detail: self.detail(),
-        };
+            instance: trace.map(|id| format!("{TRACE_URN_PREFIX}{id}")),
+        }
+    }
+
+    /// The answer.
+    pub(crate) fn response(&self, trace: &str) -> Response<Body> {
+        let document = self.document(Some(trace));
+        let status = document.status;
         // Texts and a number: this cannot fail, and if it did, the status alone would still be
         // right.
         let body = Bytes::from(serde_json::to_vec(&document).unwrap_or_default());
@@ -189,11 +302,13 @@ impl Problem {
 
 /// RFC 9457, section 3.1.
 #[derive(Serialize)]
-struct Document {
+pub(crate) struct Document {
     r#type: String,
     title: &'static str,
-    status: u16,
+    pub(crate) status: u16,
     detail: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    instance: Option<String>,
 }
 
 /// What the domain says in the middle of a sentence, as a sentence.
@@ -238,9 +353,24 @@ impl Problem {
                 mailbox: mailbox.into(),
             },
             DepositError::IdReused => IdempotencyKeyReused,
+            DepositError::TooLong { .. } | DepositError::Expired(_) => DepositRefused {
+                detail: error.to_string(),
+            },
             DepositError::TooManyMessages(_) | DepositError::TooManyBytes { .. } => MailboxFull {
                 detail: error.to_string(),
             },
+        }
+    }
+}
+
+impl Problem {
+    /// Why a change of this message is refused.
+    pub(crate) fn of_change(error: ChangeError, message: MessageId) -> Self {
+        match error {
+            ChangeError::NoSuchMessage => MessageNotFound {
+                message: message.to_string(),
+            },
+            ChangeError::ClockSkew(skew) => skew.into(),
         }
     }
 }

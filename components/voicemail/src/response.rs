@@ -1,7 +1,7 @@
 //! Answers and their bodies.
 //!
-//! Every answer states its length: what a client gets less of than was promised, it knows to be cut
-//! off.
+//! An answer states its length, if anybody can know it: what a client gets less of than was promised,
+//! it knows to be cut off.
 
 use std::fmt;
 use std::pin::Pin;
@@ -25,7 +25,8 @@ enum Content {
     /// Read from the store piece by piece, each when the one before was taken.
     Pieces {
         pieces: LocalBoxStream<'static, Result<Bytes, StoreError>>,
-        bytes_left: u64,
+        /// `None` if it is not known how many there will be.
+        bytes_left: Option<u64>,
     },
 }
 
@@ -42,7 +43,15 @@ impl Body {
     ) -> Self {
         Self(Content::Pieces {
             pieces,
-            bytes_left: bytes,
+            bytes_left: Some(bytes),
+        })
+    }
+
+    /// A body that is produced while it is sent, of a length that nobody knows before.
+    pub(crate) fn produced(pieces: LocalBoxStream<'static, Result<Bytes, StoreError>>) -> Self {
+        Self(Content::Pieces {
+            pieces,
+            bytes_left: None,
         })
     }
 }
@@ -72,7 +81,9 @@ impl http_body::Body for Body {
             Content::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Content::Pieces { pieces, bytes_left } => {
                 pieces.as_mut().poll_next(context).map_ok(|piece| {
-                    *bytes_left = bytes_left.saturating_sub(piece.len() as u64);
+                    if let Some(bytes_left) = bytes_left {
+                        *bytes_left = bytes_left.saturating_sub(piece.len() as u64);
+                    }
                     Frame::data(piece)
                 })
             }
@@ -84,10 +95,11 @@ impl http_body::Body for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(match &self.0 {
-            Content::Whole(bytes) => bytes.as_ref().map_or(0, |bytes| bytes.len() as u64),
+        let bytes = match &self.0 {
+            Content::Whole(bytes) => Some(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64)),
             Content::Pieces { bytes_left, .. } => *bytes_left,
-        })
+        };
+        bytes.map_or_else(SizeHint::default, SizeHint::with_exact)
     }
 }
 
@@ -106,7 +118,11 @@ pub(crate) fn whole(status: StatusCode, media_type: &'static str, body: Bytes) -
 /// An answer in JSON. What it shows is personal and changes at any time: nobody is to keep it.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     // The shapes in json.rs are maps of texts, numbers and booleans, which are always JSON.
-    let body = serde_json::to_vec(value).unwrap_or_default();
+    json_bytes(status, serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// [`json`] of what is JSON already.
+pub(crate) fn json_bytes(status: StatusCode, body: Vec<u8>) -> Response<Body> {
     let mut response = whole(status, JSON, body.into());
     response
         .headers_mut()
@@ -116,6 +132,9 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body>
 
 /// The media type of [`json`].
 pub(crate) const JSON: &str = "application/json";
+
+/// JSON values, one a line.
+pub(crate) const NDJSON: &str = "application/x-ndjson";
 
 /// 204.
 pub(crate) fn no_content() -> Response<Body> {

@@ -5,50 +5,109 @@ use percent_encoding::percent_decode_str;
 /// A resource of the API, with the ids as they stand in the path: decoded, not yet checked.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(crate) enum Resource {
+    /// `/v1/openapi.json`
+    OpenApi,
+    /// `/v1/sessions`
+    Sessions,
+    /// `/v1/messages`
+    Distribution,
+    /// `/v1/mailboxes`
+    Mailboxes,
     /// `/v1/mailboxes/{mailbox}`
     Mailbox { mailbox: String },
-    /// `/v1/mailboxes/{mailbox}/summary`
-    Summary { mailbox: String },
-    /// `/v1/mailboxes/{mailbox}/messages`
-    Messages { mailbox: String },
-    /// `/v1/mailboxes/{mailbox}/messages/{message}`
-    Message { mailbox: String, message: String },
-    /// `/v1/mailboxes/{mailbox}/messages/{message}/audio`
-    Audio { mailbox: String, message: String },
+    /// `/v1/mailboxes/{mailbox}/…`
+    Of { mailbox: String, part: Part },
+    /// `/maintenance`, which no route of the manifest reaches: see [`maintenance`](crate::maintenance).
+    Maintenance,
+}
+
+/// A part of a mailbox.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Part {
+    /// `summary`
+    Summary,
+    /// `messages`
+    Messages,
+    /// `messages/{message}`
+    Message { message: String },
+    /// `messages/{message}/audio`
+    Audio { message: String },
+    /// `messages/{message}/audio/peaks`
+    Peaks { message: String },
+    /// `messages/{message}/comment`
+    Comment { message: String },
+    /// `messages/{message}/forward`
+    Forward { message: String },
+    /// `greeting`
+    Heard,
+    /// `greetings/{kind}`
+    Greeting { kind: String },
 }
 
 impl Resource {
     /// The resource of this path. A path has no empty segments, so neither doubled nor trailing
     /// slashes.
     pub(crate) fn of(path: &str) -> Option<Self> {
-        let mut segments = path.strip_prefix("/v1/mailboxes/")?.split('/').map(decoded);
-        let mailbox = segments.next()??;
-        let tail: Vec<String> = segments.collect::<Option<_>>()?;
-        let tail: Vec<&str> = tail.iter().map(String::as_str).collect();
-        Some(match tail[..] {
-            [] => Self::Mailbox { mailbox },
-            ["summary"] => Self::Summary { mailbox },
-            ["messages"] => Self::Messages { mailbox },
-            ["messages", message] => Self::Message {
-                mailbox,
-                message: message.into(),
-            },
-            ["messages", message, "audio"] => Self::Audio {
-                mailbox,
-                message: message.into(),
-            },
+        if path == "/maintenance" {
+            return Some(Self::Maintenance);
+        }
+        let segments = path.strip_prefix("/v1/")?.split('/').map(decoded);
+        let segments: Vec<String> = segments.collect::<Option<_>>()?;
+        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+        let (mailbox, rest) = match segments[..] {
+            ["openapi.json"] => return Some(Self::OpenApi),
+            ["sessions"] => return Some(Self::Sessions),
+            ["messages"] => return Some(Self::Distribution),
+            ["mailboxes"] => return Some(Self::Mailboxes),
+            ["mailboxes", mailbox, ref rest @ ..] => (mailbox.to_owned(), rest),
             _ => return None,
-        })
+        };
+        let message = |message: &str| message.to_owned();
+        let part = match *rest {
+            [] => return Some(Self::Mailbox { mailbox }),
+            ["summary"] => Part::Summary,
+            ["messages"] => Part::Messages,
+            ["messages", id] => Part::Message {
+                message: message(id),
+            },
+            ["messages", id, "audio"] => Part::Audio {
+                message: message(id),
+            },
+            ["messages", id, "audio", "peaks"] => Part::Peaks {
+                message: message(id),
+            },
+            ["messages", id, "comment"] => Part::Comment {
+                message: message(id),
+            },
+            ["messages", id, "forward"] => Part::Forward {
+                message: message(id),
+            },
+            ["greeting"] => Part::Heard,
+            ["greetings", kind] => Part::Greeting { kind: kind.into() },
+            _ => return None,
+        };
+        Some(Self::Of { mailbox, part })
     }
 
     /// The methods that the resource knows, as the `Allow` header lists them (RFC 9110, section
     /// 10.2.1).
     pub(crate) fn methods(&self) -> &'static str {
         match self {
-            Self::Mailbox { .. } => "GET, HEAD, PUT",
-            Self::Messages { .. } => "GET, HEAD, POST",
-            Self::Message { .. } => "GET, HEAD, PATCH, DELETE",
-            Self::Summary { .. } | Self::Audio { .. } => "GET, HEAD",
+            Self::OpenApi => "GET, HEAD",
+            Self::Sessions | Self::Distribution | Self::Maintenance => "POST",
+            Self::Mailboxes => "GET, HEAD, POST",
+            Self::Mailbox { .. } => "GET, HEAD, PUT, DELETE",
+            Self::Of { part, .. } => match part {
+                Part::Messages => "GET, HEAD, POST, PATCH, DELETE",
+                Part::Message { .. } => "GET, HEAD, PATCH, DELETE",
+                Part::Greeting { .. } => "GET, HEAD, PUT, DELETE",
+                Part::Forward { .. } => "POST",
+                Part::Summary
+                | Part::Audio { .. }
+                | Part::Peaks { .. }
+                | Part::Comment { .. }
+                | Part::Heard => "GET, HEAD",
+            },
         }
     }
 }
@@ -68,31 +127,40 @@ mod tests {
         assert_eq!(Resource::of(path), expected, "{path}");
     }
 
+    fn of(part: Part) -> Resource {
+        Resource::Of {
+            mailbox: "anna".into(),
+            part,
+        }
+    }
+
     #[test]
     fn path_names_one_resource() {
-        let (mailbox, message) = (|| "anna".to_owned(), || "0a".to_owned());
-        check(
-            "/v1/mailboxes/anna",
-            Some(Resource::Mailbox { mailbox: mailbox() }),
-        );
-        check(
-            "/v1/mailboxes/anna/summary",
-            Some(Resource::Summary { mailbox: mailbox() }),
-        );
-        check(
-            "/v1/mailboxes/anna/messages",
-            Some(Resource::Messages { mailbox: mailbox() }),
-        );
-        let one = Resource::Message {
-            mailbox: mailbox(),
-            message: message(),
-        };
-        check("/v1/mailboxes/anna/messages/0a", Some(one));
-        let audio = Resource::Audio {
-            mailbox: mailbox(),
-            message: message(),
-        };
-        check("/v1/mailboxes/anna/messages/0a/audio", Some(audio));
+        let message = || "0a".to_owned();
+        for (path, resource) in [
+            ("/v1/openapi.json", Resource::OpenApi),
+            ("/v1/sessions", Resource::Sessions),
+            ("/v1/messages", Resource::Distribution),
+            ("/v1/mailboxes", Resource::Mailboxes),
+            ("/maintenance", Resource::Maintenance),
+        ] {
+            check(path, Some(resource));
+        }
+        let mailbox = "anna".to_owned();
+        check("/v1/mailboxes/anna", Some(Resource::Mailbox { mailbox }));
+        for (path, part) in [
+            ("summary", Part::Summary),
+            ("messages", Part::Messages),
+            ("messages/0a", Part::Message { message: message() }),
+            ("messages/0a/audio", Part::Audio { message: message() }),
+            ("messages/0a/audio/peaks", Part::Peaks { message: message() }),
+            ("messages/0a/comment", Part::Comment { message: message() }),
+            ("messages/0a/forward", Part::Forward { message: message() }),
+            ("greeting", Part::Heard),
+            ("greetings/busy", Part::Greeting { kind: "busy".into() }),
+        ] {
+            check(&format!("/v1/mailboxes/anna/{path}"), Some(of(part)));
+        }
     }
 
     #[test]
@@ -112,7 +180,7 @@ mod tests {
         for path in [
             "/",
             "/v1",
-            "/v1/mailboxes",
+            "/v1/",
             "/v1/mailboxes/",
             "/v1/mailboxes//summary",
             "/v1/mailboxes/anna/",
@@ -121,6 +189,10 @@ mod tests {
             "/v1/mailboxes/anna/messages/0a/audio/",
             "/v1/mailboxes/anna/messages/0a/audio/0",
             "/v1/mailboxes/%ff",
+            "/v1/maintenance",
+            "/v1/../maintenance",
+            "/maintenance/",
+            "//maintenance",
             "/v2/mailboxes/anna",
             "/V1/mailboxes/anna",
         ] {

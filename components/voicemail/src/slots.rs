@@ -20,9 +20,12 @@ use std::cell::RefCell;
 
 use futures::future::join_all;
 use starling_mailbox::{
-    DecodeError, Join, Mailbox, MailboxId, Region, SLOT_BYTES_MAX, Slot, decode, encode, keys,
+    DecodeError, Join, Mailbox, MailboxId, Origin, Rates, Record, Region, SLOT_BYTES_MAX, Slot,
+    decode, encode, keys,
 };
 
+use crate::directory;
+use crate::notify;
 use crate::platform::{Platform, Store, StoreError, Swap, Swapped};
 use crate::problem::Problem;
 use crate::regions::Regions;
@@ -35,6 +38,39 @@ const SWAPS_MAX: usize = 128;
 /// milliseconds.
 const CREATION_WAIT_MS: u64 = 10;
 const CREATION_WAITS_MAX: usize = 50;
+
+/// What a request wants to change in the record of its region.
+#[derive(Default)]
+pub(crate) struct Change {
+    /// What is new in the slot.
+    pub(crate) delta: Slot,
+    /// What has been counted of deposits.
+    pub(crate) rates: Option<Rates>,
+    /// Whether the subscriber is to be told.
+    pub(crate) tells: bool,
+    /// Whether the record is to be tidied up, also without anything new.
+    pub(crate) tidies: bool,
+}
+
+impl Change {
+    /// A change of messages, of which the subscriber is to be told, if it is one.
+    pub(crate) fn of_messages(delta: Slot) -> Self {
+        Self {
+            tells: !delta.is_empty(),
+            delta,
+            ..Self::default()
+        }
+    }
+}
+
+impl From<Slot> for Change {
+    fn from(delta: Slot) -> Self {
+        Self {
+            delta,
+            ..Self::default()
+        }
+    }
+}
 
 /// The slots of a request's mailboxes, in all regions.
 pub(crate) struct Slots<'p, P: Platform> {
@@ -75,56 +111,70 @@ impl<'p, P: Platform> Slots<'p, P> {
     }
 
     /// The store of any region, to read from.
-    pub(crate) async fn into_store_of(self, region: &Region) -> Result<P::Store, Problem> {
-        if *region == self.regions.own {
-            return Ok(self.own);
-        }
+    pub(crate) async fn store_of(&self, region: &Region) -> Result<P::Store, Problem> {
         let opened = self.platform.open(&self.regions.store_label(region)).await;
         opened.map_err(|error| unavailable(self.platform, &format!("open region {region}"), &error))
     }
 
-    /// The mailbox as far as it is in sight, and only if it exists.
-    pub(crate) async fn mailbox(&self, id: &MailboxId) -> Result<Mailbox, Problem> {
-        let key = keys::slot(id);
-        let own = self.own.get(&key).await;
-        let own =
-            own.map_err(|error| unavailable(self.platform, &format!("read {key}"), &error))?;
-        let own = self.decode_own(&key, own.as_deref())?;
-        let mailbox = Mailbox::of(self.others(id).await.into_iter().chain([own]));
-        if mailbox.exists() {
-            Ok(mailbox)
-        } else {
-            Err(Problem::MailboxNotFound {
-                mailbox: id.to_string(),
-            })
+    /// Where and when a change is made.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin {
+            region: self.regions.own.clone(),
+            now_ms: self.platform.now_ms(),
         }
     }
 
-    /// Joins to the own slot what `make` finds to be new, and returns the mailbox with it.
+    /// The mailbox as far as it is in sight, and only if it exists.
+    pub(crate) async fn mailbox(&self, id: &MailboxId) -> Result<Mailbox, Problem> {
+        let (mailbox, _) = self.read(id).await?;
+        exists(id, &mailbox)?;
+        Ok(mailbox)
+    }
+
+    /// The mailbox as far as it is in sight, which need not exist, and the own region's record of it.
+    pub(crate) async fn read(&self, id: &MailboxId) -> Result<(Mailbox, Record), Problem> {
+        let key = keys::slot(id);
+        let own = self.own_value(&key).await?;
+        let own = self.decode_own(&key, own.as_deref())?;
+        let others = self.others(id).await;
+        let mailbox = own.mailbox(&others, self.platform.now_ms());
+        Ok((mailbox, own))
+    }
+
+    /// Makes the change that `make` finds to be new, and returns the mailbox with it.
     ///
-    /// `make` is shown the mailbox, which need not exist, and the own slot within it, once for each
-    /// try. If it returns an empty slot, nothing is written.
+    /// `make` is shown the mailbox, which need not exist, and the own record within it, once for each
+    /// try. If it returns nothing new, nothing is written.
     ///
     /// # Errors
     ///
     /// Whatever `make` refuses with, or why the outcome is not certain. In the latter case the
     /// change may have happened nevertheless.
-    pub(crate) async fn change(
+    pub(crate) async fn change<C: Into<Change>>(
         &self,
         id: &MailboxId,
-        mut make: impl FnMut(&Mailbox, &Slot) -> Result<Slot, Problem>,
+        mut make: impl FnMut(&Mailbox, &Record) -> Result<C, Problem>,
     ) -> Result<Mailbox, Problem> {
         let key = keys::slot(id);
         let failed = |error| unavailable(self.platform, &format!("change {key}"), &error);
         let others = self.others(id).await;
         let mut swap = self.own.begin_swap(&key).await.map_err(failed)?;
         let mut creation_settled = swap.current().is_some();
+        let mut entered = creation_settled;
+        let mut noted_as_owed = false;
         for _ in 0..SWAPS_MAX {
-            let own = self.decode_own(&key, swap.current())?;
-            let mailbox = Mailbox::of(others.iter().cloned().chain([own.clone()]));
-            let delta = make(&mailbox, &own)?;
-            if delta.is_empty() {
+            let mut own = self.decode_own(&key, swap.current())?;
+            let now_ms = self.platform.now_ms();
+            let mailbox = own.mailbox(&others, now_ms);
+            let change = make(&mailbox, &own)?.into();
+            let tidies = change.tidies && own.is_sweepable(&others, now_ms);
+            if change.delta.is_empty() && !tidies {
                 return Ok(mailbox);
+            }
+            let creates = change.delta.profile.created.is_some();
+            if !entered || creates {
+                directory::enter(self, id).await?;
+                entered = true;
             }
             if !creation_settled {
                 creation_settled = true;
@@ -133,15 +183,113 @@ impl<'p, P: Platform> Slots<'p, P> {
                     continue;
                 }
             }
-            let own = own.joined(delta);
+            if change.tells && !mailbox.profile().webhooks().is_empty() {
+                if !noted_as_owed {
+                    notify::note(self, id).await;
+                    noted_as_owed = true;
+                }
+                own.chores.changes += 1;
+            }
+            if let Some(rates) = change.rates {
+                own.chores.rates = rates;
+            }
+            let changed = mailbox.with(change.delta.clone());
+            own.change(change.delta, &others, now_ms);
             match swap.swap(encoded(&own)?).await.map_err(failed)? {
-                Swapped::Won => return Ok(Mailbox::of(others.into_iter().chain([own]))),
+                Swapped::Won => {
+                    if creates {
+                        // Whoever cleans up after a deletion may just have taken it out.
+                        directory::enter(self, id).await?;
+                    }
+                    return Ok(changed);
+                }
                 Swapped::Lost(fresh) => swap = fresh,
             }
         }
         self.platform
             .log(&format!("change {key}: lost {SWAPS_MAX} races"));
         Err(Problem::Contention)
+    }
+
+    /// Replaces what `make` makes of the own record's chores, without any change that shows.
+    pub(crate) async fn change_chores(
+        &self,
+        id: &MailboxId,
+        mut make: impl FnMut(&mut Record) -> bool,
+    ) -> Result<(), Problem> {
+        let key = keys::slot(id);
+        let failed = |error| unavailable(self.platform, &format!("change {key}"), &error);
+        let mut swap = self.own.begin_swap(&key).await.map_err(failed)?;
+        for _ in 0..SWAPS_MAX {
+            if swap.current().is_none() {
+                return Ok(());
+            }
+            let mut own = self.decode_own(&key, swap.current())?;
+            if !make(&mut own) {
+                return Ok(());
+            }
+            match swap.swap(encoded(&own)?).await.map_err(failed)? {
+                Swapped::Won => return Ok(()),
+                Swapped::Lost(fresh) => swap = fresh,
+            }
+        }
+        Err(Problem::Contention)
+    }
+
+    /// Changes any other value of the own store by compare-and-swap. `make` is shown what is there
+    /// and answers with what is to be there, or `None` to leave it.
+    pub(crate) async fn change_value(
+        &self,
+        key: &str,
+        mut make: impl FnMut(Option<&[u8]>) -> Result<Option<Vec<u8>>, DecodeError>,
+    ) -> Result<(), Problem> {
+        let failed = |error| unavailable(self.platform, &format!("change {key}"), &error);
+        let mut swap = self.own.begin_swap(key).await.map_err(failed)?;
+        for _ in 0..SWAPS_MAX {
+            let value = make(swap.current()).map_err(|error| self.undecodable(key, &error))?;
+            let Some(value) = value else {
+                return Ok(());
+            };
+            match swap.swap(value).await.map_err(failed)? {
+                Swapped::Won => return Ok(()),
+                Swapped::Lost(fresh) => swap = fresh,
+            }
+        }
+        self.platform
+            .log(&format!("change {key}: lost {SWAPS_MAX} races"));
+        Err(Problem::Contention)
+    }
+
+    /// Any other value of the own store.
+    pub(crate) async fn own_value(&self, key: &str) -> Result<Option<Vec<u8>>, Problem> {
+        let value = self.own.get(key).await;
+        value.map_err(|error| unavailable(self.platform, &format!("read {key}"), &error))
+    }
+
+    /// What was read under a key, once it is decoded.
+    pub(crate) fn decoded<T>(
+        &self,
+        key: &str,
+        value: Result<T, DecodeError>,
+    ) -> Result<T, Problem> {
+        value.map_err(|error| self.undecodable(key, &error))
+    }
+
+    /// A value of every region's store that can be read, the own one first; one that cannot be read
+    /// counts as absent there.
+    pub(crate) async fn values<T>(
+        &self,
+        key: &str,
+        read: impl Fn(Option<&[u8]>) -> Result<T, DecodeError>,
+    ) -> Result<Vec<T>, Problem> {
+        let own = self.own_value(key).await?;
+        let own = self.decoded(key, read(own.as_deref()))?;
+        let mut values = vec![own];
+        for region in &self.regions.others {
+            let bytes = self.value_of(region, key).await;
+            values.extend(bytes.and_then(|bytes| read(bytes.as_deref()).ok()));
+        }
+        Ok(values)
     }
 
     /// Whether this request is the one to create the slot. If not, waits until it is there, or
@@ -163,35 +311,49 @@ impl<'p, P: Platform> Slots<'p, P> {
         Ok(false)
     }
 
-    /// The slots of all other regions. One that cannot be read counts as absent, for a region must
-    /// not stop because another one did; what it holds is seen again when it is back.
-    async fn others(&self, id: &MailboxId) -> Vec<Slot> {
+    /// The slots of all other regions, joined. One that cannot be read counts as absent, for a region
+    /// must not stop because another one did; what it holds is seen again when it is back.
+    async fn others(&self, id: &MailboxId) -> Slot {
         let read = self
             .regions
             .others
             .iter()
             .map(|region| self.other(region, id));
-        join_all(read).await.into_iter().flatten().collect()
+        let slots = join_all(read).await.into_iter().flatten();
+        slots.reduce(Join::joined).unwrap_or_default()
     }
 
     async fn other(&self, region: &Region, id: &MailboxId) -> Option<Slot> {
         let key = keys::slot(id);
+        let bytes = self.value_of(region, &key).await??;
+        match decode(&bytes) {
+            Ok(record) => Some(record.slot),
+            Err(error) => {
+                self.count_as_absent(region, &key, &error);
+                None
+            }
+        }
+    }
+
+    /// A value of another region's store; `None` if it cannot be read.
+    async fn value_of(&self, region: &Region, key: &str) -> Option<Option<Vec<u8>>> {
         let read = async {
             let store = self
                 .platform
                 .open(&self.regions.store_label(region))
                 .await?;
-            store.get(&key).await
+            store.get(key).await
         };
-        let outcome = match read.await {
-            Ok(None) => return None,
-            Ok(Some(bytes)) => decode(&bytes).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        let error = match outcome {
-            Ok(slot) => return Some(slot),
-            Err(error) => error,
-        };
+        match read.await {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.count_as_absent(region, key, &error);
+                None
+            }
+        }
+    }
+
+    fn count_as_absent(&self, region: &Region, key: &str, error: &dyn std::error::Error) {
         let mut reported = self.reported.borrow_mut();
         if !reported.contains(region) {
             reported.push(region.clone());
@@ -199,26 +361,38 @@ impl<'p, P: Platform> Slots<'p, P> {
                 "region {region} counts as absent: read {key}: {error}"
             ));
         }
-        None
     }
 
-    /// The own slot, unlike another's, must not count as absent: the next write would replace it.
-    fn decode_own(&self, key: &str, bytes: Option<&[u8]>) -> Result<Slot, Problem> {
+    /// The own record, unlike another's, must not count as absent: the next write would replace it.
+    fn decode_own(&self, key: &str, bytes: Option<&[u8]>) -> Result<Record, Problem> {
         let Some(bytes) = bytes else {
-            return Ok(Slot::default());
+            return Ok(Record::default());
         };
-        decode(bytes).map_err(|error| {
-            self.platform.log(&format!("read {key}: {error}"));
-            match error {
-                DecodeError::NewerVersion(_) => Problem::NewerRelease,
-                DecodeError::Malformed(_) => Problem::StoredDataDamaged,
-            }
+        decode(bytes).map_err(|error| self.undecodable(key, &error))
+    }
+
+    fn undecodable(&self, key: &str, error: &DecodeError) -> Problem {
+        self.platform.log(&format!("read {key}: {error}"));
+        match error {
+            DecodeError::NewerVersion(_) => Problem::NewerRelease,
+            DecodeError::Malformed(_) => Problem::StoredDataDamaged,
+        }
+    }
+}
+
+/// Whether a request may go on with this mailbox.
+pub(crate) fn exists(id: &MailboxId, mailbox: &Mailbox) -> Result<(), Problem> {
+    if mailbox.exists() {
+        Ok(())
+    } else {
+        Err(Problem::MailboxNotFound {
+            mailbox: id.to_string(),
         })
     }
 }
 
-fn encoded(slot: &Slot) -> Result<Vec<u8>, Problem> {
-    let bytes = encode(slot);
+fn encoded(record: &Record) -> Result<Vec<u8>, Problem> {
+    let bytes = encode(record);
     if bytes.len() > SLOT_BYTES_MAX {
         let detail = "the mailbox holds as many messages and marks as can be stored".into();
         return Err(Problem::MailboxFull { detail });

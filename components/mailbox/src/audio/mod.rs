@@ -87,6 +87,13 @@ impl Container {
         }
     }
 
+    /// The usual ending of a file's name.
+    pub fn ending(self) -> &'static str {
+        match self {
+            Self::Wav => "wav",
+        }
+    }
+
     /// All names under which the container travels (RFC 2361 for `audio/vnd.wave`), lower case.
     pub fn media_types(self) -> &'static [&'static str] {
         match self {

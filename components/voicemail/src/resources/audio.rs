@@ -1,4 +1,5 @@
-//! `/v1/mailboxes/{mailbox}/messages/{message}/audio`: what the caller said, whole or in part.
+//! `/v1/mailboxes/{mailbox}/messages/{message}/audio`: what the caller said, whole or in part; and every
+//! other recording that is played.
 //!
 //! Only the pieces that the range touches are read, each when the one before is on its way. The
 //! first is read before the status is decided: a store that does not answer is a 503 that can be
@@ -9,15 +10,16 @@ use std::ops::Range;
 use bytes::Bytes;
 use futures::stream::{self, StreamExt};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG,
-    X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
+    CONTENT_TYPE, ETAG,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
-use starling_mailbox::{Audio, MailboxId, MessageId, keys};
+use starling_mailbox::{Audio, Header, Mailbox, MailboxId, MessageId, Region, keys};
 
 use crate::negotiate::accepts;
 use crate::platform::{Platform, Store, StoreError};
 use crate::problem::Problem;
+use crate::query::{self, Query};
 use crate::ranges::{Selection, select};
 use crate::response::{self, Body};
 use crate::slots::{Slots, unavailable};
@@ -28,18 +30,72 @@ const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=31536000, i
 /// Serves the audio of a message, wherever it was deposited. A message in the trash can still be
 /// listened to.
 pub(crate) async fn get<P: Platform>(
-    slots: Slots<'_, P>,
+    slots: &Slots<'_, P>,
     id: &MailboxId,
     message: MessageId,
     method: &Method,
     headers: &HeaderMap,
+    query: &str,
 ) -> Result<Response<Body>, Problem> {
     let mailbox = slots.mailbox(id).await?;
-    let not_found = || Problem::MessageNotFound {
-        message: message.to_string(),
+    let header = header(&mailbox, message)?;
+    let recording = Recording {
+        audio: &header.audio,
+        region: &header.region,
+        name: &format!("message-{message}"),
     };
-    let header = mailbox.message(message).ok_or_else(not_found)?.header;
-    let audio = &header.audio;
+    serve(slots, recording, method, headers, query).await
+}
+
+/// Serves what was said in front of a forwarded message.
+pub(crate) async fn comment<P: Platform>(
+    slots: &Slots<'_, P>,
+    id: &MailboxId,
+    message: MessageId,
+    method: &Method,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Response<Body>, Problem> {
+    let mailbox = slots.mailbox(id).await?;
+    let header = header(&mailbox, message)?;
+    let forwarded = header.forwarded.as_ref();
+    let comment = forwarded.and_then(|forwarded| forwarded.comment.as_ref());
+    let recording = Recording {
+        audio: comment.ok_or(Problem::CommentNotFound)?,
+        region: &header.region,
+        name: &format!("comment-{message}"),
+    };
+    serve(slots, recording, method, headers, query).await
+}
+
+fn header(mailbox: &Mailbox, message: MessageId) -> Result<&Header, Problem> {
+    let found = mailbox.message(message).map(|found| found.header);
+    found.ok_or_else(|| Problem::MessageNotFound {
+        message: message.to_string(),
+    })
+}
+
+/// A recording to serve.
+pub(crate) struct Recording<'a> {
+    pub(crate) audio: &'a Audio,
+    /// Where it lies.
+    pub(crate) region: &'a Region,
+    /// What a client that saves it is told to call it, without the ending.
+    pub(crate) name: &'a str,
+}
+
+/// Serves a recording.
+pub(crate) async fn serve<P: Platform>(
+    slots: &Slots<'_, P>,
+    recording: Recording<'_>,
+    method: &Method,
+    headers: &HeaderMap,
+    query: &str,
+) -> Result<Response<Body>, Problem> {
+    if let Some((name, _)) = Query::of(query).next() {
+        return Err(query::unknown(&name, "none"));
+    }
+    let audio = recording.audio;
     if !accepts(headers, audio.format.container().media_types()) {
         return Err(Problem::NotAcceptable {
             offered: audio.format.media_type(),
@@ -65,8 +121,7 @@ pub(crate) async fn get<P: Platform>(
         HeaderValue::from_static(audio.format.media_type()),
     );
     fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
-    // What a caller sent is what its type says, whatever a browser may think of it.
-    fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    fields.extend(disposition(recording.name, audio.format.container().ending()));
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!(
             "bytes {}-{}/{}",
@@ -77,9 +132,15 @@ pub(crate) async fn get<P: Platform>(
         fields.extend(response::header(CONTENT_RANGE, range));
     }
     if *method != Method::HEAD {
-        *response.body_mut() = content(slots, message, header.region.clone(), audio, bytes).await?;
+        *response.body_mut() = content(slots, recording.region, audio, bytes).await?;
     }
     Ok(response)
+}
+
+/// To be played, or else saved under a name that is made of ids alone (RFC 6266).
+fn disposition(name: &str, ending: &str) -> Option<(http::HeaderName, HeaderValue)> {
+    let value = format!("inline; filename=\"{name}.{ending}\"");
+    response::header(CONTENT_DISPOSITION, value)
 }
 
 /// An answer with the headers that 200, 206 and 304 have in common (RFC 9110, section 15.4.5).
@@ -95,18 +156,16 @@ fn described(status: StatusCode, etag: &str) -> Response<Body> {
 
 /// These bytes of the audio; at least one.
 async fn content<P: Platform>(
-    slots: Slots<'_, P>,
-    message: MessageId,
-    region: starling_mailbox::Region,
+    slots: &Slots<'_, P>,
+    region: &Region,
     audio: &Audio,
     bytes: Range<u64>,
 ) -> Result<Body, Problem> {
     let platform = slots.platform();
-    let store = slots.into_store_of(&region).await?;
+    let store = slots.store_of(region).await?;
     let length = bytes.end - bytes.start;
     let mut pieces = Pieces {
         store,
-        message,
         audio: audio.clone(),
         bytes,
     };
@@ -115,7 +174,7 @@ async fn content<P: Platform>(
         Err(PieceError::Store(error)) => {
             return Err(unavailable(
                 platform,
-                &format!("read audio of {message}"),
+                &format!("read audio {}", audio.id),
                 &error,
             ));
         }
@@ -150,7 +209,6 @@ async fn content<P: Platform>(
 /// What is still to be read of a message's audio.
 struct Pieces<S> {
     store: S,
-    message: MessageId,
     audio: Audio,
     bytes: Range<u64>,
 }
@@ -170,7 +228,7 @@ impl<S: Store> Pieces<S> {
         let piece_start = n * piece_bytes;
         let piece_end = self.audio.size_bytes.min(piece_start + piece_bytes);
 
-        let key = keys::audio_chunk(self.message, &self.audio, n);
+        let key = keys::audio_chunk(&self.audio, n);
         let piece = self.store.get(&key).await.map_err(PieceError::Store)?;
         let piece = piece.filter(|piece| piece.len() as u64 == piece_end - piece_start);
         let piece = Bytes::from(piece.ok_or(PieceError::Damaged(key))?);

@@ -1,16 +1,19 @@
 //! `/v1/mailboxes/{mailbox}/messages/{message}`: one message and its flags.
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, Response};
 use http_body::Body as HttpBody;
-use starling_mailbox::{ChangeError, FlagChange, Mailbox, MailboxId, MessageId, Origin, Slot};
+use starling_mailbox::{FlagChange, Join, Mailbox, MailboxId, MessageId, Slot};
 
+use crate::conditional;
 use crate::json::{self, JSON_BYTES_MAX, MessageJson};
+use crate::maintenance;
 use crate::negotiate::declared_type;
 use crate::platform::{Platform, UploadError};
 use crate::problem::Problem;
+use crate::query::{self, Query};
 use crate::response::{self, Body, JSON};
-use crate::slots::Slots;
+use crate::slots::{Change, Slots, exists};
 use crate::upload;
 
 /// A merge patch says the same as plain JSON here, for flags can only be set, never removed.
@@ -21,8 +24,10 @@ pub(crate) async fn get<P: Platform>(
     slots: &Slots<'_, P>,
     id: &MailboxId,
     message: MessageId,
+    headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
-    shown(id, &slots.mailbox(id).await?, message)
+    let mailbox = slots.mailbox(id).await?;
+    Ok(conditional::shown(headers, &shown(id, &mailbox, message)?))
 }
 
 /// Sets flags, and shows the message as it is then.
@@ -37,71 +42,145 @@ where
     P: Platform,
     B: HttpBody<Data = Bytes, Error = UploadError>,
 {
-    let declared = declared_type(headers)?;
-    if ![Some(JSON), Some(MERGE_PATCH)].contains(&declared.as_deref()) {
-        let detail = format!("a change of a message is {JSON} or {MERGE_PATCH}");
-        return Err(Problem::MediaTypeUnsupported { detail });
-    }
+    declared_change(headers)?;
     let body = upload::read(headers, body, JSON_BYTES_MAX).await?;
-    let mailbox = flag(slots, id, message, json::flag_change(&body)?).await?;
-    shown(id, &mailbox, message)
+    let flags = json::flag_change(&body)?;
+    let mailbox = flag(slots, id, message, flags, headers).await?;
+    let shown = shown(id, &mailbox, message)?;
+    Ok(conditional::tagged(http::StatusCode::OK, &shown))
 }
 
 /// Moves the message to the trash. It stays there, to be undeleted: deleting it again changes
-/// nothing.
+/// nothing. With `purge=true` it is gone for good, from wherever it is.
 pub(crate) async fn delete<P: Platform>(
     slots: &Slots<'_, P>,
     id: &MailboxId,
     message: MessageId,
+    headers: &HeaderMap,
+    query: &str,
 ) -> Result<Response<Body>, Problem> {
-    flag(
-        slots,
-        id,
-        message,
-        FlagChange {
-            deleted: Some(true),
-            ..FlagChange::default()
-        },
-    )
-    .await?;
+    let mut for_good = false;
+    for (name, value) in Query::of(query) {
+        match name.as_str() {
+            "purge" => for_good = query::boolean(&name, &value)?,
+            _ => return Err(query::unknown(&name, "purge")),
+        }
+    }
+    if for_good {
+        let check = |mailbox: &Mailbox| {
+            // Who purges again what is gone is right.
+            mailbox
+                .purge(message)
+                .map_err(|error| Problem::of_change(error, message))?;
+            let present = mailbox.message(message);
+            let present = present.map(|it| MessageJson::of(id, it));
+            conditional::check(headers, present.as_ref())?;
+            Ok(present.is_some())
+        };
+        let mut refused = None;
+        let chosen = |mailbox: &Mailbox| match check(mailbox) {
+            Ok(true) => vec![message],
+            Ok(false) => Vec::new(),
+            Err(problem) => {
+                refused = Some(problem);
+                Vec::new()
+            }
+        };
+        purge(slots, id, chosen).await?;
+        if let Some(problem) = refused {
+            return Err(problem);
+        }
+        maintenance::tend(slots, id).await?;
+        return Ok(response::no_content());
+    }
+    let deleted = FlagChange {
+        deleted: Some(true),
+        ..FlagChange::default()
+    };
+    flag(slots, id, message, deleted, headers).await?;
     Ok(response::no_content())
+}
+
+/// Removes the messages that `chosen` picks, for good.
+pub(crate) async fn purge<P: Platform>(
+    slots: &Slots<'_, P>,
+    id: &MailboxId,
+    mut chosen: impl FnMut(&Mailbox) -> Vec<MessageId>,
+) -> Result<(), Problem> {
+    let purge = |mailbox: &Mailbox, _: &_| {
+        exists(id, mailbox)?;
+        let mut deltas = Slot::default();
+        for message in chosen(mailbox) {
+            let delta = mailbox
+                .purge(message)
+                .map_err(|error| Problem::of_change(error, message))?;
+            add(&mut deltas, delta);
+        }
+        Ok(Change::of_messages(deltas))
+    };
+    slots.change(id, purge).await?;
+    Ok(())
 }
 
 async fn flag<P: Platform>(
     slots: &Slots<'_, P>,
     id: &MailboxId,
     message: MessageId,
-    change: FlagChange,
+    flags: FlagChange,
+    headers: &HeaderMap,
 ) -> Result<Mailbox, Problem> {
-    let make = |mailbox: &Mailbox, _: &Slot| {
-        if !mailbox.exists() {
-            return Err(Problem::MailboxNotFound {
-                mailbox: id.to_string(),
-            });
-        }
-        let origin = Origin {
-            region: slots.region().clone(),
-            now_ms: slots.platform().now_ms(),
-        };
-        mailbox
-            .change_flags(message, change, &origin)
-            .map_err(|error| match error {
-                ChangeError::NoSuchMessage => Problem::MessageNotFound {
-                    message: message.to_string(),
-                },
-                ChangeError::ClockSkew(skew) => skew.into(),
-            })
+    let make = |mailbox: &Mailbox, _: &_| {
+        exists(id, mailbox)?;
+        conditional::check(headers, Some(&shown(id, mailbox, message)?))?;
+        let mut delta = Slot::default();
+        change(&mut delta, slots, mailbox, message, flags)?;
+        Ok(Change::of_messages(delta))
     };
     slots.change(id, make).await
 }
 
-fn shown(id: &MailboxId, mailbox: &Mailbox, message: MessageId) -> Result<Response<Body>, Problem> {
+/// Adds what changing a message's flags makes new.
+pub(crate) fn change<P: Platform>(
+    deltas: &mut Slot,
+    slots: &Slots<'_, P>,
+    mailbox: &Mailbox,
+    message: MessageId,
+    flags: FlagChange,
+) -> Result<(), Problem> {
+    let delta = mailbox
+        .change_flags(message, flags, &slots.origin())
+        .map_err(|error| Problem::of_change(error, message))?;
+    add(deltas, delta);
+    Ok(())
+}
+
+/// Joins a change to others that were made upon the same mailbox.
+fn add(deltas: &mut Slot, delta: Slot) {
+    if deltas.is_empty() {
+        *deltas = delta;
+    } else if !delta.is_empty() {
+        deltas.join(delta);
+    }
+}
+
+/// Refuses a body that is not declared as a change.
+pub(crate) fn declared_change(headers: &HeaderMap) -> Result<(), Problem> {
+    let declared = declared_type(headers)?;
+    if [Some(JSON), Some(MERGE_PATCH)].contains(&declared.as_deref()) {
+        return Ok(());
+    }
+    let detail = format!("a change of a message is {JSON} or {MERGE_PATCH}");
+    Err(Problem::MediaTypeUnsupported { detail })
+}
+
+fn shown<'a>(
+    id: &'a MailboxId,
+    mailbox: &Mailbox,
+    message: MessageId,
+) -> Result<MessageJson<'a>, Problem> {
     let not_found = || Problem::MessageNotFound {
         message: message.to_string(),
     };
     let message = mailbox.message(message).ok_or_else(not_found)?;
-    Ok(response::json(
-        StatusCode::OK,
-        &MessageJson::of(id, message),
-    ))
+    Ok(MessageJson::of(id, message))
 }

@@ -1,26 +1,36 @@
-//! `/v1/mailboxes/{mailbox}/messages`: the list, and the way in.
+//! `/v1/mailboxes/{mailbox}/messages`: the list, the way in, and what is done to several at once.
 
 use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as HttpBody;
-use starling_mailbox::{Cursor, Folder, MailboxId};
+use starling_mailbox::{Cursor, FlagChange, Folder, Mailbox, MailboxId, MessageId, Search, Slot};
 
+use super::message::{change, declared_change, purge};
 use crate::deposit;
-use crate::json::{ListJson, MessageJson};
+use crate::json::{self, JSON_BYTES_MAX, ListJson, MessageJson, MessagesJson};
+use crate::maintenance;
 use crate::platform::{Platform, UploadError};
 use crate::problem::Problem;
+use crate::query::{self, Query};
 use crate::response::{self, Body};
-use crate::slots::Slots;
+use crate::slots::{Change, Slots, exists};
+use crate::upload;
 
 /// How many messages a page has unless the client says so, and how many it may ask for.
 const LIMIT_DEFAULT: usize = 20;
 const LIMIT_MAX: usize = 100;
 
+/// How many messages are changed at once at most.
+const BULK_MAX: usize = 100;
+
+/// The longest text to search for, in bytes.
+const SEARCH_BYTES_MAX: usize = 128;
+
 /// What a client asks of the list.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-struct Query {
-    folder: Folder,
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Listing {
+    search: Search,
     after: Option<Cursor>,
     limit: usize,
 }
@@ -29,15 +39,15 @@ struct Query {
 pub(crate) async fn get<P: Platform>(
     slots: &Slots<'_, P>,
     id: &MailboxId,
-    query: Option<&str>,
+    query: &str,
 ) -> Result<Response<Body>, Problem> {
-    let Query {
-        folder,
+    let Listing {
+        search,
         after,
         limit,
-    } = parse(query.unwrap_or_default())?;
+    } = parse(query)?;
     let mailbox = slots.mailbox(id).await?;
-    let page = mailbox.list(folder, after, limit);
+    let page = mailbox.list(&search, after, limit);
     Ok(response::json(StatusCode::OK, &ListJson::of(id, page)))
 }
 
@@ -52,52 +62,148 @@ where
     P: Platform,
     B: HttpBody<Data = Bytes, Error = UploadError>,
 {
-    let (mailbox, message) = deposit::deposit(slots, id, headers, body).await?;
-    // It was just put there, or was there before.
-    let message = mailbox.message(message).ok_or(Problem::StoredDataDamaged)?;
-    let mut response = response::json(StatusCode::CREATED, &MessageJson::of(id, message));
-    let location = format!("/v1/mailboxes/{id}/messages/{}", message.id);
+    let deposited = deposit::deposit(slots, id, headers, body).await?;
+    let message = MessageJson::deposited(
+        id,
+        &deposited.mailbox,
+        deposited.message,
+        &deposited.header,
+    );
+    let mut response = response::json(StatusCode::CREATED, &message);
+    let location = format!("/v1/mailboxes/{id}/messages/{}", deposited.message);
     response
         .headers_mut()
         .extend(response::header(LOCATION, location));
     Ok(response)
 }
 
-fn parse(query: &str) -> Result<Query, Problem> {
-    let mut parsed = Query {
-        folder: Folder::default(),
+/// Changes the flags of several messages in one write: all that exist, and says which do not.
+pub(crate) async fn patch<P, B>(
+    slots: &Slots<'_, P>,
+    id: &MailboxId,
+    headers: &HeaderMap,
+    body: B,
+) -> Result<Response<Body>, Problem>
+where
+    P: Platform,
+    B: HttpBody<Data = Bytes, Error = UploadError>,
+{
+    declared_change(headers)?;
+    let body = upload::read(headers, body, JSON_BYTES_MAX).await?;
+    let (ids, flags) = json::bulk_change(&body)?;
+    if ids.is_empty() || ids.len() > BULK_MAX {
+        return Err(Problem::MemberInvalid {
+            member: "messages".into(),
+            detail: format!("it is no list of 1 to {BULK_MAX} ids"),
+        });
+    }
+    let (mailbox, not_found) = flag_all(slots, id, ids.clone(), flags).await?;
+    let changed = ids.iter().filter_map(|text| mailbox.message(text.parse().ok()?));
+    let messages = MessagesJson {
+        messages: changed.map(|it| MessageJson::of(id, it)).collect(),
+        not_found,
+    };
+    Ok(response::json(StatusCode::OK, &messages))
+}
+
+/// Moves messages to the trash (`id`, repeated), or removes what lies there for good
+/// (`folder=trash`), or both (`purge=true`).
+pub(crate) async fn delete<P: Platform>(
+    slots: &Slots<'_, P>,
+    id: &MailboxId,
+    query: &str,
+) -> Result<Response<Body>, Problem> {
+    let (mut ids, mut trash, mut for_good) = (Vec::new(), false, false);
+    for (name, value) in Query::of(query) {
+        match name.as_str() {
+            "id" => ids.push(value),
+            "folder" if value == "trash" => trash = true,
+            "folder" => return Err(query::invalid(&name, "only the trash can be emptied".into())),
+            "purge" => for_good = query::boolean(&name, &value)?,
+            _ => return Err(query::unknown(&name, "id, folder, purge")),
+        }
+    }
+    if ids.len() > BULK_MAX {
+        return Err(query::invalid("id", format!("at most {BULK_MAX} are taken at once")));
+    }
+    if trash == !ids.is_empty() {
+        let detail = "either some ids are given, or folder=trash".to_owned();
+        return Err(query::invalid("id", detail));
+    }
+    if !trash && !for_good {
+        let deleted = FlagChange {
+            deleted: Some(true),
+            ..FlagChange::default()
+        };
+        flag_all(slots, id, ids, deleted).await?;
+        return Ok(response::no_content());
+    }
+    let chosen = |mailbox: &Mailbox| -> Vec<MessageId> {
+        if trash {
+            let all = mailbox.messages();
+            let trash = all.filter(|message| message.flags.folder() == Folder::Trash);
+            trash.map(|message| message.id).collect()
+        } else {
+            let ids = ids.iter().filter_map(|text| text.parse().ok());
+            ids.filter(|id| mailbox.message(*id).is_some()).collect()
+        }
+    };
+    purge(slots, id, chosen).await?;
+    maintenance::tend(slots, id).await?;
+    Ok(response::no_content())
+}
+
+/// Changes the flags of those of the messages that exist; the others are named.
+async fn flag_all<P: Platform>(
+    slots: &Slots<'_, P>,
+    id: &MailboxId,
+    ids: Vec<String>,
+    flags: FlagChange,
+) -> Result<(Mailbox, Vec<String>), Problem> {
+    let mut not_found = Vec::new();
+    let make = |mailbox: &Mailbox, _: &_| {
+        exists(id, mailbox)?;
+        not_found.clear();
+        let mut deltas = Slot::default();
+        for text in &ids {
+            let message = text.parse().ok().filter(|it| mailbox.message(*it).is_some());
+            match message {
+                Some(message) => change(&mut deltas, slots, mailbox, message, flags)?,
+                None => not_found.push(text.clone()),
+            }
+        }
+        Ok(Change::of_messages(deltas))
+    };
+    let mailbox = slots.change(id, make).await?;
+    Ok((mailbox, not_found))
+}
+
+fn parse(query: &str) -> Result<Listing, Problem> {
+    let mut listing = Listing {
+        search: Search::default(),
         after: None,
         limit: LIMIT_DEFAULT,
     };
-    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let invalid = |detail: String| Problem::ParameterInvalid {
-            parameter: name.to_string(),
-            detail,
-        };
-        match name.as_ref() {
-            "folder" => {
-                parsed.folder = value.parse().map_err(|error| invalid(format!("{error}")))?
+    let search = &mut listing.search;
+    for (name, value) in Query::of(query) {
+        match name.as_str() {
+            "folder" => search.folder = query::parsed(&name, &value)?,
+            "from" if value.len() > SEARCH_BYTES_MAX => {
+                let detail = format!("it is longer than {SEARCH_BYTES_MAX} bytes");
+                return Err(query::invalid(&name, detail));
             }
-            "cursor" => {
-                parsed.after = Some(value.parse().map_err(|error| invalid(format!("{error}")))?)
-            }
-            "limit" => {
-                let limit = value
-                    .parse()
-                    .ok()
-                    .filter(|limit| (1..=LIMIT_MAX).contains(limit));
-                parsed.limit = limit.ok_or_else(|| {
-                    invalid(format!("it is no whole number from 1 to {LIMIT_MAX}"))
-                })?;
-            }
+            "from" => search.from = Some(value).filter(|text| !text.is_empty()),
+            "since" => search.since_ms = Some(query::time_ms(&name, &value)?),
+            "until" => search.until_ms = Some(query::time_ms(&name, &value)?),
+            "cursor" => listing.after = Some(query::parsed(&name, &value)?),
+            "limit" => listing.limit = query::within(&name, &value, LIMIT_MAX)?,
             _ => {
-                return Err(invalid(
-                    "it is not known; those that are known are folder, limit, cursor".into(),
-                ));
+                let known = "folder, from, since, until, limit, cursor";
+                return Err(query::unknown(&name, known));
             }
         }
     }
-    Ok(parsed)
+    Ok(listing)
 }
 
 #[cfg(test)]
@@ -106,23 +212,32 @@ mod tests {
 
     #[test]
     fn query_is_read_by_name() {
-        let default = Query {
-            folder: Folder::Inbox,
+        let default = Listing {
+            search: Search::default(),
             after: None,
             limit: 20,
         };
-        assert_eq!(parse(""), Ok(default));
+        assert_eq!(parse(""), Ok(default.clone()));
+        let search = Search {
+            folder: Folder::Trash,
+            from: Some("+1555".into()),
+            since_ms: Some(1),
+            until_ms: Some(86_400_000),
+        };
         assert_eq!(
-            parse("folder=trash&limit=1"),
-            Ok(Query {
-                folder: Folder::Trash,
+            parse(
+                "folder=trash&limit=1&from=%2B1555&since=1970-01-01T00:00:00.001Z\
+                 &until=1970-01-02T00:00:00Z"
+            ),
+            Ok(Listing {
+                search,
                 limit: 1,
-                ..default
+                ..default.clone()
             })
         );
         assert_eq!(
-            parse("limit=100"),
-            Ok(Query {
+            parse("limit=100&from="),
+            Ok(Listing {
                 limit: 100,
                 ..default
             })
@@ -131,6 +246,7 @@ mod tests {
 
     #[test]
     fn wrong_query_names_the_parameter() {
+        let long = format!("from={}", "a".repeat(129));
         for (query, named) in [
             ("folder=outbox", "folder"),
             ("folder=", "folder"),
@@ -139,8 +255,11 @@ mod tests {
             ("limit=-1", "limit"),
             ("limit=ten", "limit"),
             ("cursor=abc", "cursor"),
+            ("since=yesterday", "since"),
+            ("until=", "until"),
             ("foldr=inbox", "foldr"),
             ("%ff=1", "\u{fffd}"),
+            (&long, "from"),
         ] {
             match parse(query) {
                 Err(Problem::ParameterInvalid { parameter, .. }) => assert_eq!(parameter, named),

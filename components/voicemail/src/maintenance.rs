@@ -1,0 +1,156 @@
+//! The region's chores: telling webhooks, dropping what has expired, removing audio that nothing names.
+//!
+//! The host calls `POST /maintenance` at an interval, on the component itself; no route of the manifest
+//! leads there from outside. Each call does a bounded step. One host of a region does the chores at a
+//! time, by a lease in the region's store that the holder renews with each call; since everything here
+//! may be done twice, a lease that is lost is harmless.
+//!
+//! Where no timer calls (stock Spin), [`after`] does the chores of a mailbox when it is touched.
+
+use http::{Response, StatusCode};
+use serde::Serialize;
+use starling_mailbox::{DIRECTORY_SHARDS, DirectoryShard, Lease, MailboxId, keys};
+
+use crate::directory;
+use crate::notify;
+use crate::platform::Platform;
+use crate::problem::Problem;
+use crate::reclaim::{self, Reclaimed};
+use crate::response::{self, Body};
+use crate::slots::{Change, Slots};
+
+/// How many mailboxes one step of the round looks after.
+const MAILBOXES_MAX: usize = 100;
+
+/// How many shards of the directory one step goes through, most of which are empty where there are few
+/// mailboxes.
+const SHARDS_MAX: u16 = 256;
+
+/// For how long nobody must have had the lease for the chores to be done in passing.
+const NO_TIMER_MS: u64 = 60_000;
+
+/// What a step has done, for the operator.
+#[derive(Debug, Serialize)]
+struct Report {
+    /// Whether this instance had the lease.
+    leader: bool,
+    mailboxes: usize,
+    reclaimed_pieces: u64,
+    reclaimed_bytes: u64,
+}
+
+/// Does a step of the chores, if this instance is the one to do them.
+pub(crate) async fn post<P: Platform>(slots: &Slots<'_, P>) -> Result<Response<Body>, Problem> {
+    let platform = slots.platform();
+    let holder = platform.instance();
+    let mut taken = None;
+    let take = slots.change_value(keys::MAINTENANCE, |bytes| {
+        taken = Lease::decode(bytes)?.taken_by(holder, platform.now_ms());
+        Ok(taken.as_ref().map(Lease::encode))
+    });
+    take.await?;
+    let Some(mut lease) = taken else {
+        return Ok(report(false, 0, Reclaimed::default()));
+    };
+    notify::settle(slots).await?;
+    let mut mailboxes = 0;
+    let mut reclaimed = Reclaimed::default();
+    for _ in 0..SHARDS_MAX {
+        let ids = rest_of_shard(slots, &lease, MAILBOXES_MAX - mailboxes).await?;
+        for id in &ids {
+            let step = tend(slots, id).await?;
+            reclaimed.pieces += step.pieces;
+            reclaimed.bytes += step.bytes;
+            mailboxes += 1;
+            lease.after = Some(id.clone());
+        }
+        if mailboxes == MAILBOXES_MAX {
+            break;
+        }
+        lease.after = None;
+        lease.shard = (lease.shard + 1) % DIRECTORY_SHARDS;
+    }
+    lease.reclaimed_pieces += reclaimed.pieces;
+    lease.reclaimed_bytes += reclaimed.bytes;
+    let progress = slots.change_value(keys::MAINTENANCE, |bytes| {
+        let now = Lease::decode(bytes)?;
+        Ok((now.holder == holder).then(|| lease.encode()))
+    });
+    progress.await?;
+    Ok(report(true, mailboxes, reclaimed))
+}
+
+fn report(leader: bool, mailboxes: usize, reclaimed: Reclaimed) -> Response<Body> {
+    let report = Report {
+        leader,
+        mailboxes,
+        reclaimed_pieces: reclaimed.pieces,
+        reclaimed_bytes: reclaimed.bytes,
+    };
+    response::json(StatusCode::OK, &report)
+}
+
+/// The next mailboxes of the shard that the round is in.
+async fn rest_of_shard<P: Platform>(
+    slots: &Slots<'_, P>,
+    lease: &Lease,
+    limit: usize,
+) -> Result<Vec<MailboxId>, Problem> {
+    let key = keys::directory_shard(lease.shard);
+    let Some(bytes) = slots.own_value(&key).await? else {
+        return Ok(Vec::new());
+    };
+    let shard = slots.decoded(&key, DirectoryShard::decode(Some(&bytes)))?;
+    let ids = shard.0.into_iter();
+    let rest = ids.filter(|id| lease.after.as_ref().is_none_or(|after| id > after));
+    Ok(rest.take(limit).collect())
+}
+
+/// Does what is to be done for one mailbox: tidies its record, removes some of the audio that has left
+/// it, notes a notification that has been forgotten, and takes it out of the directory once it is
+/// deleted and nothing is left of it.
+pub(crate) async fn tend<P: Platform>(
+    slots: &Slots<'_, P>,
+    id: &MailboxId,
+) -> Result<Reclaimed, Problem> {
+    let tidy = |_: &_, _: &_| {
+        Ok(Change {
+            tidies: true,
+            ..Change::default()
+        })
+    };
+    slots.change(id, tidy).await?;
+    let (mailbox, record) = slots.read(id).await?;
+    if notify::is_owed(&record) && !mailbox.profile().webhooks().is_empty() {
+        notify::note(slots, id).await;
+    }
+    let reclaimed = reclaim::step(slots, id, &record).await?;
+    if !mailbox.exists() && record.chores.reclaim.is_empty() {
+        directory::leave(slots, id).await?;
+        // Unless it was created anew in the same moment.
+        let (mailbox, _) = slots.read(id).await?;
+        if mailbox.exists() {
+            directory::enter(slots, id).await?;
+        }
+    }
+    Ok(reclaimed)
+}
+
+/// Does the chores of a mailbox that a request has touched, if no timer seems to call.
+pub async fn after<P: Platform>(platform: &P, id: &MailboxId) {
+    let Ok(slots) = Slots::open(platform).await else {
+        return;
+    };
+    let Ok(bytes) = slots.own_value(keys::MAINTENANCE).await else {
+        return;
+    };
+    let lease = Lease::decode(bytes.as_deref()).unwrap_or_default();
+    if platform.now_ms() < lease.until_ms.saturating_add(NO_TIMER_MS) {
+        return;
+    }
+    // The log says what failed; the next request that touches the mailbox goes on.
+    let _ = tend(&slots, id).await;
+    if notify::is_anything_owed(&slots, id).await {
+        let _ = notify::settle(&slots).await;
+    }
+}

@@ -1,0 +1,28 @@
+//! `/v1/openapi.json`: the API, described for programs (OpenAPI 3.1).
+//!
+//! The document is written by hand beside this file; the tests hold it against the table of routes, and
+//! a running host is held against the document by schemathesis.
+
+use bytes::Bytes;
+use http::header::{CACHE_CONTROL, ETAG};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+
+use crate::negotiate::accepts;
+use crate::problem::Problem;
+use crate::response::{self, Body, JSON};
+
+const DOCUMENT: &str = include_str!("openapi.json");
+
+/// Shows the document, which changes with releases alone.
+pub(crate) fn get(headers: &HeaderMap) -> Result<Response<Body>, Problem> {
+    if !accepts(headers, &[JSON]) {
+        return Err(Problem::NotAcceptable { offered: JSON });
+    }
+    let body = Bytes::from_static(DOCUMENT.as_bytes());
+    let mut response = response::whole(StatusCode::OK, JSON, body);
+    let fields = response.headers_mut();
+    fields.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    let etag = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
+    fields.insert(ETAG, HeaderValue::from_static(etag));
+    Ok(response)
+}

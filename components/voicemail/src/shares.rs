@@ -1,0 +1,45 @@
+//! Audio that several messages share: whose it is, so that it is removed with the last of them.
+//!
+//! It is written before a message that shares is, and then it is looked whether the audio is still
+//! there. So audio that is being reclaimed is either found to be shared, or missed by who wants to
+//! share it; a message that names audio which is not there cannot come about.
+
+use starling_mailbox::{Audio, MailboxId, MessageId, Shares, keys};
+
+use crate::platform::Platform;
+use crate::problem::Problem;
+use crate::slots::Slots;
+
+/// Enters messages as sharing audio.
+pub(crate) async fn add<P: Platform>(
+    slots: &Slots<'_, P>,
+    audio: &Audio,
+    messages: &[(MailboxId, MessageId)],
+) -> Result<(), Problem> {
+    let key = keys::audio_shares(audio);
+    let added = slots.change_value(&key, |bytes| {
+        let mut shares = Shares::decode(bytes)?;
+        let before = shares.0.len();
+        shares.0.extend(messages.iter().cloned());
+        Ok((shares.0.len() != before).then(|| shares.encode()))
+    });
+    added.await
+}
+
+/// Takes a message back that came to nothing. Whether another one still shares the audio.
+pub(crate) async fn withdraw<P: Platform>(
+    slots: &Slots<'_, P>,
+    audio: &Audio,
+    message: &(MailboxId, MessageId),
+) -> Result<bool, Problem> {
+    let mut shared = false;
+    let key = keys::audio_shares(audio);
+    let withdrawn = slots.change_value(&key, |bytes| {
+        let mut shares = Shares::decode(bytes)?;
+        let had = shares.0.remove(message);
+        shared = !shares.0.is_empty();
+        Ok(had.then(|| shares.encode()))
+    });
+    withdrawn.await?;
+    Ok(shared)
+}
