@@ -3,6 +3,8 @@
 //! What is taken is read member by member: an unknown member is refused by its name rather than
 //! ignored, for who sends it believes that it does something.
 
+use std::borrow::Cow;
+
 use serde::Serialize;
 use serde_json::{Map, Value};
 use starling_mailbox::{
@@ -81,7 +83,7 @@ pub(crate) struct MessageJson<'a> {
     received_at: String,
     duration_ms: u64,
     size_bytes: u64,
-    media_type: &'static str,
+    media_type: Cow<'static, str>,
     urgent: bool,
     private: bool,
     seen: bool,

@@ -122,6 +122,8 @@ fn takes_json(headers: &HeaderMap) -> Result<(), Problem> {
     if accepts(headers, &[JSON]) {
         Ok(())
     } else {
-        Err(Problem::NotAcceptable { offered: JSON })
+        Err(Problem::NotAcceptable {
+            offered: JSON.into(),
+        })
     }
 }

@@ -60,10 +60,8 @@ pub(crate) async fn get<P: Platform>(
 
     let mut response = described(status, &etag);
     let fields = response.headers_mut();
-    fields.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(audio.format.media_type()),
-    );
+    let media_type = audio.format.media_type().into_owned();
+    fields.extend(response::header(CONTENT_TYPE, media_type));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
     // What a caller sent is what its type says, whatever a browser may think of it.
     fields.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
