@@ -1,20 +1,27 @@
 //! What a caller left, recognised from its bytes: container, codec and duration.
 //!
 //! A declared media type is a claim and a file name is a rumour; both are only ever compared with
-//! what is found here. Nothing is decoded: that a container is whole and how long it plays can be
-//! told from its structure. The one exception is sound without a container ([`raw`]), of which
+//! what is found here. Nothing is decoded for it: that a container is whole and how long it plays
+//! can be told from its structure. The one exception is sound without a container ([`raw`]), of which
 //! nothing but its declaration tells what it is.
 //!
 //! There is one file for each container, with two functions: does it look like mine, and measure
 //! it. Every walk through a file is a single pass, so the time for hostile bytes is bounded by
 //! their number.
+//!
+//! On request, and piece by piece as it comes out of a store, telephony's own encodings are decoded
+//! into WAV that everything plays ([`Decoder`]), or into the points of a drawing ([`Peaks`]).
 
 mod amr;
+mod decode;
 mod flac;
+mod g711;
 mod mpeg;
 mod ogg;
 mod others;
+mod peaks;
 mod raw;
+mod samples;
 mod wav;
 
 use std::borrow::Cow;
@@ -22,7 +29,10 @@ use std::borrow::Cow;
 use mediatype::MediaType;
 use serde::{Deserialize, Serialize};
 
+pub use decode::Decoder;
+pub use peaks::{POINTS_MAX, Peak, Peaks};
 pub use raw::{InvalidSampling, Sampling};
+pub use samples::STEP_SAMPLES_MAX;
 
 /// The wrapping of a piece of audio.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -253,6 +263,46 @@ impl Format {
             Self::RawALaw(sampling) => raw::with_parameters("audio/PCMA", sampling).into(),
             Self::RawL16(sampling) => raw::with_parameters("audio/L16", sampling).into(),
             _ => self.container().media_types()[0].into(),
+        }
+    }
+
+    /// Whether [`Decoder`] and [`Peaks`] take it. Opus, Vorbis, MP3 and FLAC they leave to browsers,
+    /// which all have them.
+    pub fn decodable(self) -> bool {
+        match self.container() {
+            Container::Wav
+            | Container::Amr
+            | Container::AmrWb
+            | Container::RawMuLaw
+            | Container::RawALaw
+            | Container::RawL16 => true,
+            Container::Ogg | Container::Mp3 | Container::Flac => false,
+        }
+    }
+
+    /// Whether browsers can be expected to play it as it is. If not, it is [`decodable`].
+    ///
+    /// [`decodable`]: Self::decodable
+    pub fn plays_in_browsers(self) -> bool {
+        match self {
+            Self::WavPcm8
+            | Self::WavPcm16
+            | Self::WavPcm24
+            | Self::WavPcm32
+            | Self::WavFloat32
+            | Self::OggOpus
+            | Self::OggVorbis
+            | Self::Mp3
+            | Self::Flac => true,
+            Self::WavFloat64
+            | Self::WavMuLaw
+            | Self::WavALaw
+            | Self::WavGsm
+            | Self::AmrNb
+            | Self::AmrWb
+            | Self::RawMuLaw(_)
+            | Self::RawALaw(_)
+            | Self::RawL16(_) => false,
         }
     }
 

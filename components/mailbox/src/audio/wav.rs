@@ -59,7 +59,8 @@ impl Sound {
             block_frames,
             ..
         } = self.layout;
-        self.bytes / u64::from(block_bytes) * u64::from(block_frames)
+        // Sizes come from callers too, and these may be wrong.
+        (self.bytes / u64::from(block_bytes)).saturating_mul(block_frames.into())
     }
 }
 
