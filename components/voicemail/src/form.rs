@@ -31,7 +31,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub(crate) struct Form {
     /// The audio; `None` if there is none.
     pub(crate) audio: Option<Vec<u8>>,
-    /// The media type of the audio, as the form declares it.
+    /// The media type of the audio with its parameters, as the form declares it.
     pub(crate) declared: Option<String>,
     /// The other fields.
     pub(crate) particulars: Particulars,
@@ -61,7 +61,7 @@ pub(crate) async fn read(content_type: &str, body: Vec<u8>) -> Result<Form, Prob
         if name == AUDIO {
             let declared = field
                 .content_type()
-                .map(|mime| mime.essence_str().to_ascii_lowercase());
+                .map(|mime| mime.as_ref().to_owned());
             audio = Some((
                 content(field, body_bytes, MESSAGE_BYTES_MAX).await?,
                 declared,

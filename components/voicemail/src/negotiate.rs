@@ -52,6 +52,17 @@ pub(crate) fn accepts(headers: &HeaderMap, offered: &[&str]) -> bool {
     })
 }
 
+/// Whether the client asks for this very media type by name, and not for whatever there is.
+pub(crate) fn names(headers: &HeaderMap, name: &str) -> bool {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(MediaTypeList::new)
+        .flatten()
+        .any(|range| specificity(&range, name) == Some(2) && weight(&range) > 0.0)
+}
+
 /// How closely a range names a media type: 0 for `*/*`, 1 for `audio/*`, 2 for itself; `None` if
 /// not at all.
 fn specificity(range: &MediaType<'_>, name: &str) -> Option<u8> {

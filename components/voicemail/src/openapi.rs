@@ -16,7 +16,9 @@ const DOCUMENT: &str = include_str!("openapi.json");
 /// Shows the document, which changes with releases alone.
 pub(crate) fn get(headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     if !accepts(headers, &[JSON]) {
-        return Err(Problem::NotAcceptable { offered: JSON });
+        return Err(Problem::NotAcceptable {
+            offered: JSON.into(),
+        });
     }
     let body = Bytes::from_static(DOCUMENT.as_bytes());
     let mut response = response::whole(StatusCode::OK, JSON, body);

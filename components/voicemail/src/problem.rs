@@ -4,6 +4,8 @@
 //! caller with this request and may be reworded at any time. Nothing of the store, of other
 //! mailboxes or of the code gets out.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{
     ACCEPT_RANGES, ALLOW, CACHE_CONTROL, CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE,
@@ -35,7 +37,7 @@ pub(crate) enum Problem {
     /// The resource does not know the method; these it knows.
     MethodNotAllowed { allow: &'static str },
     /// The client takes nothing that can be given.
-    NotAcceptable { offered: &'static str },
+    NotAcceptable { offered: Cow<'static, str> },
     /// The path asks for a mailbox that cannot be.
     MailboxIdInvalid(InvalidId),
     /// A part of the query is wrong.

@@ -78,8 +78,11 @@ impl Recording {
         declared: Option<&str>,
         particulars: Particulars,
     ) -> Result<Self, Problem> {
-        let recognised = audio::recognise(&bytes)?;
-        if let Some(declared) = declared.filter(|it| !recognised.format.agrees_with(essence(it))) {
+        let recognised = match declared {
+            Some(declared) => audio::recognise_declared(&bytes, declared)?,
+            None => audio::recognise(&bytes)?,
+        };
+        if let Some(declared) = declared.filter(|it| !recognised.format.agrees_with(it)) {
             let found = recognised.format.media_type();
             let detail = format!("the body is declared as {declared}, but it is {found}");
             return Err(Problem::MediaTypeUnsupported { detail });
@@ -122,9 +125,4 @@ impl Recording {
         })?;
         Ok(())
     }
-}
-
-/// A media type without its parameters.
-fn essence(media_type: &str) -> &str {
-    media_type.split(';').next().unwrap_or_default().trim()
 }

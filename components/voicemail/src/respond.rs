@@ -275,6 +275,8 @@ fn takes(headers: &HeaderMap, offered: &'static str) -> Result<(), Problem> {
     if accepts(headers, &[offered]) {
         Ok(())
     } else {
-        Err(Problem::NotAcceptable { offered })
+        Err(Problem::NotAcceptable {
+            offered: offered.into(),
+        })
     }
 }

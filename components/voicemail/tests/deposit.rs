@@ -215,7 +215,7 @@ fn declared_type_is_compared_with_the_bytes() {
     }
     check_refused(&deposit("wav", &wav(800, 0)), 400, "header-invalid");
     check_refused(
-        &deposit("audio/wav", b"OggS and so on"),
+        &deposit("audio/wav", b"MThd and so on"),
         415,
         "media-type-unsupported",
     );

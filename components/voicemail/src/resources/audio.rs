@@ -7,16 +7,18 @@
 
 use std::ops::Range;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use futures::stream::{self, StreamExt};
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG,
+    CONTENT_TYPE, ETAG, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use serde::Serialize;
+use starling_mailbox::audio::{AudioError, Container, Decoder, Format, POINTS_MAX, Peaks};
 use starling_mailbox::{Audio, Header, Mailbox, MailboxId, MessageId, Region, keys};
 
-use crate::negotiate::accepts;
+use crate::negotiate::{accepts, names};
 use crate::platform::{Platform, Store, StoreError};
 use crate::problem::Problem;
 use crate::query::{self, Query};
@@ -92,9 +94,42 @@ pub(crate) async fn serve<P: Platform>(
     headers: &HeaderMap,
     query: &str,
 ) -> Result<Response<Body>, Problem> {
-    if let Some((name, _)) = Query::of(query).next() {
-        return Err(query::unknown(&name, "none"));
+    let mut wanted = None;
+    for (name, value) in Query::of(query) {
+        match (name.as_str(), value.as_str()) {
+            ("format", "wav") => wanted = Some(Wanted::Wav),
+            ("format", "original") => wanted = Some(Wanted::Original),
+            ("format", _) => {
+                return Err(query::invalid(&name, "it is neither original nor wav".into()));
+            }
+            _ => return Err(query::unknown(&name, "format")),
+        }
     }
+    let format = recording.audio.format;
+    let asks_for_wav = || !format.plays_in_browsers() && names(headers, "audio/wav");
+    match wanted {
+        Some(Wanted::Wav) if !is_plain_wav(format) => {
+            serve_decoded(slots, recording, method, headers).await
+        }
+        None if asks_for_wav() => serve_decoded(slots, recording, method, headers).await,
+        _ => serve_original(slots, recording, method, headers).await,
+    }
+}
+
+/// In what form a client wants to have a recording.
+enum Wanted {
+    /// As it was left.
+    Original,
+    /// As WAV that everything plays.
+    Wav,
+}
+
+async fn serve_original<P: Platform>(
+    slots: &Slots<'_, P>,
+    recording: Recording<'_>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
     let audio = recording.audio;
     if !accepts(headers, audio.format.container().media_types()) {
         return Err(Problem::NotAcceptable {
@@ -116,12 +151,13 @@ pub(crate) async fn serve<P: Platform>(
 
     let mut response = described(status, &etag);
     let fields = response.headers_mut();
-    fields.insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static(audio.format.media_type()),
-    );
+    let media_type = audio.format.media_type().into_owned();
+    fields.extend(response::header(CONTENT_TYPE, media_type));
     fields.insert(CONTENT_LENGTH, HeaderValue::from(bytes.end - bytes.start));
-    fields.extend(disposition(recording.name, audio.format.container().ending()));
+    fields.extend(disposition(
+        recording.name,
+        audio.format.container().ending(),
+    ));
     if status == StatusCode::PARTIAL_CONTENT {
         let range = format!(
             "bytes {}-{}/{}",
@@ -135,6 +171,153 @@ pub(crate) async fn serve<P: Platform>(
         *response.body_mut() = content(slots, recording.region, audio, bytes).await?;
     }
     Ok(response)
+}
+
+/// Serves a recording decoded into WAV, while it is being read.
+async fn serve_decoded<P: Platform>(
+    slots: &Slots<'_, P>,
+    recording: Recording<'_>,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Problem> {
+    let audio = recording.audio;
+    if !accepts(headers, Container::Wav.media_types()) {
+        return Err(Problem::NotAcceptable {
+            offered: "audio/wav".into(),
+        });
+    }
+    let etag = format!("\"{}-wav\"", audio.digest);
+    // Always the whole: where a range begins in the original is not known before it is decoded.
+    if let Selection::NotModified = select(&Method::HEAD, headers, &etag, 1) {
+        return Ok(described(StatusCode::NOT_MODIFIED, &etag));
+    }
+    let decoder = Decoder::new(audio.format, audio.duration_ms, audio.size_bytes);
+    let decoder = decoder.ok_or_else(|| Problem::NotDecodable {
+        media_type: audio.format.media_type().into_owned(),
+    })?;
+    let mut response = described(StatusCode::OK, &etag);
+    let fields = response.headers_mut();
+    fields.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
+    fields.insert(CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
+    fields.extend(disposition(recording.name, "wav"));
+    if *method == Method::HEAD {
+        return Ok(response);
+    }
+    let store = slots.store_of(recording.region).await?;
+    let mut decoding = Decoding {
+        pieces: Pieces::of(store, audio, 0..audio.size_bytes),
+        piece: Bytes::new(),
+        decoder: Some(decoder),
+    };
+    let first = decoding.step().await;
+    let first = first.map_err(|error| error.problem(slots.platform(), audio))?;
+    let length = decoding.decoder.as_ref().and_then(Decoder::wav_bytes);
+    let rest = stream::unfold(decoding, |mut decoding| async move {
+        let step = decoding.step().await.transpose()?;
+        if step.is_err() {
+            decoding.decoder = None;
+        }
+        Some((step.map_err(PieceError::into_store_error), decoding))
+    });
+    let first = stream::iter(first.map(Ok));
+    let pieces = first.chain(rest).boxed_local();
+    *response.body_mut() = match length {
+        Some(length) => Body::pieces(pieces, length),
+        None => Body::produced(pieces),
+    };
+    let fields = response.headers_mut();
+    fields.extend(length.map(|length| (CONTENT_LENGTH, HeaderValue::from(length))));
+    Ok(response)
+}
+
+/// A recording on its way through the decoder.
+struct Decoding<S> {
+    pieces: Pieces<S>,
+    /// What has been read and not been decoded yet.
+    piece: Bytes,
+    /// `None` at the end.
+    decoder: Option<Decoder>,
+}
+
+impl<S: Store> Decoding<S> {
+    /// Some more of the WAV; `None` at the end.
+    async fn step(&mut self) -> Result<Option<Bytes>, PieceError> {
+        while let Some(decoder) = &mut self.decoder {
+            if !self.piece.is_empty() {
+                let mut wav = Vec::new();
+                let taken = decoder.push(&self.piece, &mut wav)?;
+                self.piece.advance(taken);
+                if !wav.is_empty() {
+                    return Ok(Some(wav.into()));
+                }
+            } else if !self.pieces.bytes.is_empty() {
+                self.piece = self.pieces.next().await?;
+            } else if let Some(decoder) = self.decoder.take() {
+                decoder.finish()?;
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// How many points an outline has unless the client says so.
+const POINTS_DEFAULT: u16 = 200;
+
+/// Shows the outline of a message's sound, to be drawn: the least and the greatest sample of each
+/// stretch of it.
+pub(crate) async fn peaks<P: Platform>(
+    slots: &Slots<'_, P>,
+    id: &MailboxId,
+    message: MessageId,
+    query: &str,
+) -> Result<Response<Body>, Problem> {
+    let mut points = POINTS_DEFAULT;
+    for (name, value) in Query::of(query) {
+        match name.as_str() {
+            "points" => {
+                let given = query::within(&name, &value, usize::from(POINTS_MAX))?;
+                points = u16::try_from(given).unwrap_or(POINTS_MAX);
+            }
+            _ => return Err(query::unknown(&name, "points")),
+        }
+    }
+    let mailbox = slots.mailbox(id).await?;
+    let header = header(&mailbox, message)?;
+    let audio = &header.audio;
+    let peaks = Peaks::new(audio.format, audio.duration_ms, audio.size_bytes, points);
+    let mut peaks = peaks.ok_or_else(|| Problem::NotDecodable {
+        media_type: audio.format.media_type().into_owned(),
+    })?;
+    let store = slots.store_of(&header.region).await?;
+    let mut pieces = Pieces::of(store, audio, 0..audio.size_bytes);
+    let found = async {
+        while !pieces.bytes.is_empty() {
+            let mut piece = pieces.next().await?;
+            while !piece.is_empty() {
+                let taken = peaks.push(&piece)?;
+                piece.advance(taken);
+            }
+        }
+        Ok(peaks.finish()?)
+    };
+    let found: Result<_, PieceError> = found.await;
+    let found = found.map_err(|error| error.problem(slots.platform(), audio))?;
+    let mut response = response::json(
+        StatusCode::OK,
+        &PeaksJson {
+            bits: 16,
+            duration_ms: audio.duration_ms,
+            points: found.len(),
+            data: found.iter().flat_map(|peak| [peak.min, peak.max]).collect(),
+        },
+    );
+    response.headers_mut().insert(CACHE_CONTROL, KEEP);
+    Ok(response)
+}
+
+/// Whether a recording is what it would be decoded into, as far as any player is concerned.
+fn is_plain_wav(format: Format) -> bool {
+    format.container() == Container::Wav && format.plays_in_browsers()
 }
 
 /// To be played, or else saved under a name that is made of ids alone (RFC 6266).
@@ -151,6 +334,7 @@ fn described(status: StatusCode, etag: &str) -> Response<Body> {
     headers.extend(response::header(ETAG, etag.to_owned()));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
     headers.insert(CACHE_CONTROL, KEEP);
+    headers.insert(VARY, HeaderValue::from_static("Accept"));
     response
 }
 
@@ -164,25 +348,9 @@ async fn content<P: Platform>(
     let platform = slots.platform();
     let store = slots.store_of(region).await?;
     let length = bytes.end - bytes.start;
-    let mut pieces = Pieces {
-        store,
-        audio: audio.clone(),
-        bytes,
-    };
-    let first = match pieces.next().await {
-        Ok(piece) => piece,
-        Err(PieceError::Store(error)) => {
-            return Err(unavailable(
-                platform,
-                &format!("read audio {}", audio.id),
-                &error,
-            ));
-        }
-        Err(PieceError::Damaged(key)) => {
-            platform.log(&format!("read {key}: it is missing or has the wrong size"));
-            return Err(Problem::StoredDataDamaged);
-        }
-    };
+    let mut pieces = Pieces::of(store, audio, bytes);
+    let first = pieces.next().await;
+    let first = first.map_err(|error| error.problem(platform, audio))?;
     if first.len() as u64 == length {
         return Ok(Body::from(first));
     }
@@ -190,10 +358,7 @@ async fn content<P: Platform>(
         if pieces.bytes.is_empty() {
             return None;
         }
-        let piece = pieces.next().await.map_err(|error| match error {
-            PieceError::Store(error) => error,
-            PieceError::Damaged(key) => StoreError::Failed(format!("{key} is damaged")),
-        });
+        let piece = pieces.next().await.map_err(PieceError::into_store_error);
         if piece.is_err() {
             // Nothing may follow a gap.
             pieces.bytes = 0..0;
@@ -213,14 +378,66 @@ struct Pieces<S> {
     bytes: Range<u64>,
 }
 
-/// Why a piece could not be read.
+/// Why a piece could not be read, or not be decoded.
 enum PieceError {
     Store(StoreError),
     /// The piece under this key is missing, or of another size than it was written with.
     Damaged(String),
+    /// It is not what it was recognised as when it was deposited.
+    Undecodable(AudioError),
+}
+
+impl From<AudioError> for PieceError {
+    fn from(error: AudioError) -> Self {
+        Self::Undecodable(error)
+    }
+}
+
+impl PieceError {
+    /// What the client is told while it has heard nothing yet.
+    fn problem(self, platform: &impl Platform, audio: &Audio) -> Problem {
+        let what = format!("read audio {}", audio.id);
+        match self {
+            Self::Store(error) => unavailable(platform, &what, &error),
+            Self::Damaged(key) => {
+                platform.log(&format!("read {key}: it is missing or has the wrong size"));
+                Problem::StoredDataDamaged
+            }
+            Self::Undecodable(error) => {
+                platform.log(&format!("{what}: {error}"));
+                Problem::StoredDataDamaged
+            }
+        }
+    }
+
+    /// What breaks the answer off once it has begun.
+    fn into_store_error(self) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Damaged(key) => StoreError::Failed(format!("{key} is damaged")),
+            Self::Undecodable(error) => StoreError::Failed(error.to_string()),
+        }
+    }
+}
+
+/// An outline (after the JSON data format of the audiowaveform program).
+#[derive(Serialize)]
+struct PeaksJson {
+    bits: u8,
+    duration_ms: u64,
+    points: usize,
+    data: Vec<i16>,
 }
 
 impl<S: Store> Pieces<S> {
+    fn of(store: S, audio: &Audio, bytes: Range<u64>) -> Self {
+        Self {
+            store,
+            audio: audio.clone(),
+            bytes,
+        }
+    }
+
     /// The part of the next piece that lies in the range, and moves the range behind it.
     async fn next(&mut self) -> Result<Bytes, PieceError> {
         let piece_bytes = u64::from(self.audio.chunk_bytes.get());
