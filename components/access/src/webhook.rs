@@ -92,7 +92,13 @@ mod tests {
 
     #[test]
     fn what_is_no_secret_is_refused() {
-        for text in ["", "whsec_", "whsec_c2hvcnQ=", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_é"] {
+        for text in [
+            "",
+            "whsec_",
+            "whsec_c2hvcnQ=",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "whsec_é",
+        ] {
             assert!(text.parse::<WebhookSecret>().is_err(), "{text}");
         }
     }

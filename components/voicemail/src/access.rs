@@ -40,7 +40,9 @@ pub(crate) async fn keys(platform: &impl Platform) -> Result<Option<Keys>, Probl
     Keys::new(&current, previous.as_deref())
         .map(Some)
         .map_err(|error| {
-            platform.log(&format!("variable session_key or session_key_previous: {error}"));
+            platform.log(&format!(
+                "variable session_key or session_key_previous: {error}"
+            ));
             Problem::Misconfigured
         })
 }

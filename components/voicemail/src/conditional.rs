@@ -21,7 +21,10 @@ fn etag(json: &[u8]) -> String {
 /// An answer to GET or HEAD with its entity tag: 304 if the client has it.
 pub(crate) fn shown(headers: &HeaderMap, value: &impl Serialize) -> Response<Body> {
     let response = tagged(StatusCode::OK, value);
-    let tag = response.headers().get(ETAG).and_then(|tag| tag.to_str().ok());
+    let tag = response
+        .headers()
+        .get(ETAG)
+        .and_then(|tag| tag.to_str().ok());
     let has_it = tag.is_some_and(|tag| lists(headers, IF_NONE_MATCH, tag, Weakly));
     if !has_it {
         return response;

@@ -67,7 +67,10 @@ impl Cors {
         let mut response = response::no_content();
         if self.allowed.is_some() {
             let fields = response.headers_mut();
-            fields.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static(allow));
+            fields.insert(
+                ACCESS_CONTROL_ALLOW_METHODS,
+                HeaderValue::from_static(allow),
+            );
             let headers = HeaderValue::from_static(REQUEST_HEADERS);
             fields.insert(ACCESS_CONTROL_ALLOW_HEADERS, headers);
             fields.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static(MAX_AGE_S));

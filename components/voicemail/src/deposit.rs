@@ -13,9 +13,7 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
-use starling_mailbox::{
-    Audio, Header, Mailbox, MailboxId, MessageId, RateLimits, Record, TooFast,
-};
+use starling_mailbox::{Audio, Header, Mailbox, MailboxId, MessageId, RateLimits, Record, TooFast};
 
 use crate::limits;
 use crate::particulars::{IdempotencyKey, Particulars};

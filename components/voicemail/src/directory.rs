@@ -68,15 +68,19 @@ pub(crate) async fn page<P: Platform>(
     shards.dedup();
     let first = after.map_or(0, |Place(id)| directory_shard_of(id));
     let mut found = Vec::new();
-    for shard in shards.into_iter().filter(|shard| (first..DIRECTORY_SHARDS).contains(shard)) {
+    for shard in shards
+        .into_iter()
+        .filter(|shard| (first..DIRECTORY_SHARDS).contains(shard))
+    {
         let key = keys::directory_shard(shard);
         let regions = slots.values(&key, DirectoryShard::decode).await?;
         let mut ids: Vec<_> = regions.into_iter().flat_map(|region| region.0).collect();
         ids.sort_unstable();
         ids.dedup();
-        found.extend(ids.into_iter().filter(|id| {
-            shard != first || after.is_none_or(|Place(after)| id > after)
-        }));
+        found.extend(
+            ids.into_iter()
+                .filter(|id| shard != first || after.is_none_or(|Place(after)| id > after)),
+        );
         if found.len() > limit {
             found.truncate(limit);
             let next = found.last().cloned();

@@ -59,9 +59,7 @@ pub(crate) async fn read(content_type: &str, body: Vec<u8>) -> Result<Form, Prob
             return Err(invalid("it is given more than once".into()));
         }
         if name == AUDIO {
-            let declared = field
-                .content_type()
-                .map(|mime| mime.as_ref().to_owned());
+            let declared = field.content_type().map(|mime| mime.as_ref().to_owned());
             audio = Some((
                 content(field, body_bytes, MESSAGE_BYTES_MAX).await?,
                 declared,

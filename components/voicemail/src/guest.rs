@@ -23,8 +23,8 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::{key_value, variables};
 
-use crate::platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
 use crate::maintenance::after;
+use crate::platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
 use crate::respond::{Touched, respond};
 use crate::response::Body;
 
@@ -69,6 +69,7 @@ impl IntoResponse for Answer {
 }
 
 /// The host around this component.
+#[derive(Clone)]
 struct Host;
 
 /// What was asked for, by name.

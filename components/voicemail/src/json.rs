@@ -147,9 +147,7 @@ impl HeardJson {
     pub(crate) fn of(id: &MailboxId, mailbox: &Mailbox, state: CallState) -> Self {
         let profile = mailbox.profile();
         let (recording, name) = match profile.heard(state, mailbox.now_ms()) {
-            Heard::Recording(kind, greeting) => {
-                (Some(GreetingJson::of(id, kind, greeting)), None)
-            }
+            Heard::Recording(kind, greeting) => (Some(GreetingJson::of(id, kind, greeting)), None),
             Heard::Standard { name } => {
                 let name = name.map(|name| GreetingJson::of(id, GreetingKind::Name, name));
                 (None, name)
@@ -377,7 +375,10 @@ pub(crate) fn settings_of(
 fn webhooks(member: &str, value: &Value) -> Result<Vec<Webhook>, Problem> {
     let list = value.as_array().filter(|list| list.len() <= WEBHOOKS_MAX);
     let list = list.ok_or_else(|| {
-        invalid(member, format!("it is no list of at most {WEBHOOKS_MAX} webhooks"))
+        invalid(
+            member,
+            format!("it is no list of at most {WEBHOOKS_MAX} webhooks"),
+        )
     })?;
     list.iter()
         .map(|webhook| {
@@ -412,7 +413,9 @@ fn is_web_address(url: &str) -> bool {
     let Ok(uri) = url.parse::<http::Uri>() else {
         return false;
     };
-    let host = uri.authority().filter(|authority| !authority.as_str().contains('@'));
+    let host = uri
+        .authority()
+        .filter(|authority| !authority.as_str().contains('@'));
     url.len() <= WEBHOOK_URL_BYTES_MAX
         && matches!(uri.scheme_str(), Some("http" | "https"))
         && host.is_some_and(|authority| !authority.host().is_empty())
@@ -510,7 +513,11 @@ fn text<'a>(member: &str, value: &'a Value) -> Result<&'a str, Problem> {
 
 fn texts(member: &str, value: &Value) -> Result<Vec<String>, Problem> {
     let list = value.as_array();
-    let texts = list.map(|list| list.iter().map(|it| it.as_str().map(str::to_owned)).collect());
+    let texts = list.map(|list| {
+        list.iter()
+            .map(|it| it.as_str().map(str::to_owned))
+            .collect()
+    });
     texts
         .flatten()
         .ok_or_else(|| invalid(member, "it is no list of texts".into()))

@@ -152,9 +152,10 @@ async fn settle_one<P: Platform>(
     }
     let next = attempts.failed(now_ms);
     if next.is_none() {
-        slots
-            .platform()
-            .log(&format!("notify: giving up after {} attempts", attempts.failed));
+        slots.platform().log(&format!(
+            "notify: giving up after {} attempts",
+            attempts.failed
+        ));
     }
     next
 }

@@ -23,7 +23,10 @@ pub(crate) fn get(headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     let body = Bytes::from_static(DOCUMENT.as_bytes());
     let mut response = response::whole(StatusCode::OK, JSON, body);
     let fields = response.headers_mut();
-    fields.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=300"));
+    fields.insert(
+        CACHE_CONTROL,
+        HeaderValue::from_static("public, max-age=300"),
+    );
     let etag = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
     fields.insert(ETAG, HeaderValue::from_static(etag));
     Ok(response)

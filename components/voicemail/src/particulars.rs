@@ -116,7 +116,11 @@ impl Particulars {
         Self {
             from: self.from.or(others.from),
             reply_to: self.reply_to.or(others.reply_to),
-            to: if self.to.is_empty() { others.to } else { self.to },
+            to: if self.to.is_empty() {
+                others.to
+            } else {
+                self.to
+            },
             urgent: self.urgent.or(others.urgent),
             private: self.private.or(others.private),
             received_at_ms: self.received_at_ms.or(others.received_at_ms),

@@ -141,11 +141,9 @@ impl Problem {
             TokenMissing => (401, "token-missing", "The request says not who asks"),
             TokenInvalid => (401, "token-invalid", "The token is not valid"),
             TokenExpired => (401, "token-expired", "The token has expired"),
-            ScopeInsufficient { .. } => (
-                403,
-                "scope-insufficient",
-                "The token is for something else",
-            ),
+            ScopeInsufficient { .. } => {
+                (403, "scope-insufficient", "The token is for something else")
+            }
             MemberForbidden { .. } => (
                 403,
                 "member-forbidden",

@@ -62,5 +62,8 @@ pub(crate) fn invalid(name: &str, detail: String) -> Problem {
 
 /// A parameter that is not known.
 pub(crate) fn unknown(name: &str, known: &str) -> Problem {
-    invalid(name, format!("it is not known; those that are known are {known}"))
+    invalid(
+        name,
+        format!("it is not known; those that are known are {known}"),
+    )
 }

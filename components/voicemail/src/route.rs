@@ -153,11 +153,19 @@ mod tests {
             ("messages", Part::Messages),
             ("messages/0a", Part::Message { message: message() }),
             ("messages/0a/audio", Part::Audio { message: message() }),
-            ("messages/0a/audio/peaks", Part::Peaks { message: message() }),
+            (
+                "messages/0a/audio/peaks",
+                Part::Peaks { message: message() },
+            ),
             ("messages/0a/comment", Part::Comment { message: message() }),
             ("messages/0a/forward", Part::Forward { message: message() }),
             ("greeting", Part::Heard),
-            ("greetings/busy", Part::Greeting { kind: "busy".into() }),
+            (
+                "greetings/busy",
+                Part::Greeting {
+                    kind: "busy".into(),
+                },
+            ),
         ] {
             check(&format!("/v1/mailboxes/anna/{path}"), Some(of(part)));
         }

@@ -20,8 +20,12 @@ pub(crate) fn id(platform: &impl Platform, headers: &HeaderMap) -> String {
 /// Reads `version "-" trace-id "-" parent-id "-" flags`; later versions may have more behind.
 fn trace_id(traceparent: &str) -> Option<&str> {
     let mut fields = traceparent.split('-');
-    let (version, trace, parent, flags) =
-        (fields.next()?, fields.next()?, fields.next()?, fields.next()?);
+    let (version, trace, parent, flags) = (
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+        fields.next()?,
+    );
     let is_hex = |text: &str, digits: usize| {
         text.len() == digits && text.bytes().all(|c| matches!(c, b'0'..=b'9' | b'a'..=b'f'))
     };
@@ -30,7 +34,9 @@ fn trace_id(traceparent: &str) -> Option<&str> {
         && is_hex(trace, 32)
         && is_hex(parent, 16)
         && is_hex(flags, 2)
-        && [trace, parent].iter().all(|id| id.bytes().any(|c| c != b'0'))
+        && [trace, parent]
+            .iter()
+            .all(|id| id.bytes().any(|c| c != b'0'))
         && (version != "00" || fields.next().is_none());
     valid.then_some(trace)
 }
@@ -44,14 +50,38 @@ mod tests {
     #[test]
     fn trace_id_is_read_from_a_valid_header_alone() {
         for (header, valid) in [
-            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", true),
-            ("cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what", true),
-            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what", false),
-            ("ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", false),
-            ("00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01", false),
-            ("00-00000000000000000000000000000000-00f067aa0ba902b7-01", false),
-            ("00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01", false),
-            ("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7", false),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                true,
+            ),
+            (
+                "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what",
+                true,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what",
+                false,
+            ),
+            (
+                "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-4BF92F3577B34DA6A3CE929D0E0E4736-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
+                false,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-0000000000000000-01",
+                false,
+            ),
+            (
+                "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7",
+                false,
+            ),
             ("", false),
         ] {
             assert_eq!(trace_id(header), valid.then_some(TRACE), "{header}");

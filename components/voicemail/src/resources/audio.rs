@@ -10,8 +10,8 @@ use std::ops::Range;
 use bytes::{Buf, Bytes};
 use futures::stream::{self, StreamExt};
 use http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, ETAG, VARY,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
+    ETAG, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
@@ -100,7 +100,10 @@ pub(crate) async fn serve<P: Platform>(
             ("format", "wav") => wanted = Some(Wanted::Wav),
             ("format", "original") => wanted = Some(Wanted::Original),
             ("format", _) => {
-                return Err(query::invalid(&name, "it is neither original nor wav".into()));
+                return Err(query::invalid(
+                    &name,
+                    "it is neither original nor wav".into(),
+                ));
             }
             _ => return Err(query::unknown(&name, "format")),
         }

@@ -4,9 +4,7 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as HttpBody;
-use starling_mailbox::{
-    Audio, AudioId, Header, Mailbox, MailboxId, MessageId, RateLimits,
-};
+use starling_mailbox::{Audio, AudioId, Header, Mailbox, MailboxId, MessageId, RateLimits};
 
 use crate::deposit::{self, place, withdraw};
 use crate::json::{MessageJson, ResultJson, ResultsJson};
@@ -66,7 +64,9 @@ pub(crate) fn check_recipients(to: Vec<String>) -> Result<Vec<String>, Problem> 
         detail,
     };
     if to.is_empty() || to.len() > RECIPIENTS_MAX {
-        return Err(invalid(format!("it names no 1 to {RECIPIENTS_MAX} mailboxes")));
+        return Err(invalid(format!(
+            "it names no 1 to {RECIPIENTS_MAX} mailboxes"
+        )));
     }
     let mut sorted: Vec<_> = to.iter().collect();
     sorted.sort_unstable();

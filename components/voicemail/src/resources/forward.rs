@@ -7,9 +7,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Response};
 use http_body::Body as HttpBody;
-use starling_mailbox::{
-    Audio, AudioId, Forwarded, Header, MailboxId, MessageId, keys,
-};
+use starling_mailbox::{Audio, AudioId, Forwarded, Header, MailboxId, MessageId, keys};
 
 use super::distribution::{check_recipients, place_all, recipients, results, share};
 use crate::form::{self, FORM, FORM_OVERHEAD_BYTES_MAX};
@@ -92,10 +90,7 @@ where
 }
 
 /// Reads to whom, and what is said in front.
-async fn read<B>(
-    headers: &HeaderMap,
-    body: B,
-) -> Result<(Vec<String>, Option<Recording>), Problem>
+async fn read<B>(headers: &HeaderMap, body: B) -> Result<(Vec<String>, Option<Recording>), Problem>
 where
     B: HttpBody<Data = Bytes, Error = UploadError>,
 {

@@ -5,9 +5,7 @@ use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as HttpBody;
-use starling_mailbox::{
-    AudioId, CallState, Greeting, GreetingKind, Mailbox, MailboxId,
-};
+use starling_mailbox::{AudioId, CallState, Greeting, GreetingKind, Mailbox, MailboxId};
 
 use super::audio;
 use crate::deposit::discard;
@@ -32,7 +30,10 @@ pub(crate) async fn heard<P: Platform>(
             ("reason", "busy") => state = CallState::Busy,
             ("reason", "unavailable") => state = CallState::Unanswered,
             ("reason", _) => {
-                return Err(query::invalid(&name, "it is neither busy nor unavailable".into()));
+                return Err(query::invalid(
+                    &name,
+                    "it is neither busy nor unavailable".into(),
+                ));
             }
             _ => return Err(query::unknown(&name, "reason")),
         }
@@ -86,7 +87,10 @@ where
                 expires_at_ms = Some(at_ms);
             }
             "expires_at" => {
-                return Err(query::invalid(&name, "only a temporary greeting expires".into()));
+                return Err(query::invalid(
+                    &name,
+                    "only a temporary greeting expires".into(),
+                ));
             }
             _ => return Err(query::unknown(&name, "expires_at")),
         }
@@ -138,7 +142,11 @@ pub(crate) async fn delete<P: Platform>(
 ) -> Result<Response<Body>, Problem> {
     let delete = |mailbox: &Mailbox, _: &_| {
         exists(id, mailbox)?;
-        if mailbox.profile().greeting_of(kind, mailbox.now_ms()).is_none() {
+        if mailbox
+            .profile()
+            .greeting_of(kind, mailbox.now_ms())
+            .is_none()
+        {
             return Err(Problem::GreetingNotFound);
         }
         Ok(mailbox.change_greeting(kind, None, &slots.origin())?)

@@ -86,11 +86,14 @@ where
     }
     // What is wrong with the store is wrong with every line: better said once.
     Slots::open(&platform).await?;
-    let results = stream::unfold((platform, lines.into_iter()), |(platform, mut lines)| async {
-        let line = lines.next()?;
-        let result = one(&platform, &line).await;
-        Some((Ok(Bytes::from(result)), (platform, lines)))
-    });
+    let results = stream::unfold(
+        (platform, lines.into_iter()),
+        |(platform, mut lines)| async {
+            let line = lines.next()?;
+            let result = one(&platform, &line).await;
+            Some((Ok(Bytes::from(result)), (platform, lines)))
+        },
+    );
     let mut response = Response::new(Body::produced(results.boxed_local()));
     let fields = response.headers_mut();
     fields.insert(CONTENT_TYPE, HeaderValue::from_static(NDJSON));

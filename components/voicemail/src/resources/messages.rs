@@ -63,12 +63,8 @@ where
     B: HttpBody<Data = Bytes, Error = UploadError>,
 {
     let deposited = deposit::deposit(slots, id, headers, body).await?;
-    let message = MessageJson::deposited(
-        id,
-        &deposited.mailbox,
-        deposited.message,
-        &deposited.header,
-    );
+    let message =
+        MessageJson::deposited(id, &deposited.mailbox, deposited.message, &deposited.header);
     let mut response = response::json(StatusCode::CREATED, &message);
     let location = format!("/v1/mailboxes/{id}/messages/{}", deposited.message);
     response
@@ -98,7 +94,9 @@ where
         });
     }
     let (mailbox, not_found) = flag_all(slots, id, ids.clone(), flags).await?;
-    let changed = ids.iter().filter_map(|text| mailbox.message(text.parse().ok()?));
+    let changed = ids
+        .iter()
+        .filter_map(|text| mailbox.message(text.parse().ok()?));
     let messages = MessagesJson {
         messages: changed.map(|it| MessageJson::of(id, it)).collect(),
         not_found,
@@ -118,13 +116,21 @@ pub(crate) async fn delete<P: Platform>(
         match name.as_str() {
             "id" => ids.push(value),
             "folder" if value == "trash" => trash = true,
-            "folder" => return Err(query::invalid(&name, "only the trash can be emptied".into())),
+            "folder" => {
+                return Err(query::invalid(
+                    &name,
+                    "only the trash can be emptied".into(),
+                ));
+            }
             "purge" => for_good = query::boolean(&name, &value)?,
             _ => return Err(query::unknown(&name, "id, folder, purge")),
         }
     }
     if ids.len() > BULK_MAX {
-        return Err(query::invalid("id", format!("at most {BULK_MAX} are taken at once")));
+        return Err(query::invalid(
+            "id",
+            format!("at most {BULK_MAX} are taken at once"),
+        ));
     }
     if trash == !ids.is_empty() {
         let detail = "either some ids are given, or folder=trash".to_owned();
@@ -166,7 +172,10 @@ async fn flag_all<P: Platform>(
         not_found.clear();
         let mut deltas = Slot::default();
         for text in &ids {
-            let message = text.parse().ok().filter(|it| mailbox.message(*it).is_some());
+            let message = text
+                .parse()
+                .ok()
+                .filter(|it| mailbox.message(*it).is_some());
             match message {
                 Some(message) => change(&mut deltas, slots, mailbox, message, flags)?,
                 None => not_found.push(text.clone()),

@@ -7,7 +7,7 @@
 #![expect(dead_code, reason = "each test file uses its own part of this")]
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
 use std::rc::Rc;
 use std::task::Poll;
@@ -50,6 +50,9 @@ struct Shared {
     unguarded_creation: Cell<bool>,
     always_lose: Cell<bool>,
     reads: RefCell<Vec<String>>,
+    variables: RefCell<BTreeMap<String, String>>,
+    sent: RefCell<Vec<Request<Vec<u8>>>>,
+    answers: RefCell<VecDeque<Result<StatusCode, String>>>,
 }
 
 /// From which operation of a store on everything fails, counted from 1.
@@ -153,6 +156,30 @@ impl World {
         self.shared.log.take()
     }
 
+    /// Sets a variable of the application.
+    pub(crate) fn set(&self, variable: &str, value: &str) {
+        let mut variables = self.shared.variables.borrow_mut();
+        variables.insert(variable.into(), value.into());
+    }
+
+    /// What other servers were sent since the last time.
+    pub(crate) fn sent(&self) -> Vec<Request<Vec<u8>>> {
+        self.shared.sent.take()
+    }
+
+    /// How other servers are going to answer, one request after another; 204 when none is left.
+    pub(crate) fn answers(&self, answers: impl IntoIterator<Item = Result<StatusCode, String>>) {
+        self.shared.answers.borrow_mut().extend(answers);
+    }
+
+    /// Does the chores once.
+    pub(crate) fn maintain(&self) -> Value {
+        self.post("/maintenance")
+            .send()
+            .expect(StatusCode::OK)
+            .json()
+    }
+
     /// The keys that were read since the last time.
     pub(crate) fn reads(&self) -> Vec<String> {
         self.shared.reads.take()
@@ -223,7 +250,10 @@ impl Platform for World {
         match name {
             "region" => Variable::Set(self.region.into()),
             "regions" => Variable::Set(self.regions.into()),
-            _ => Variable::Unset,
+            _ => match self.shared.variables.borrow().get(name) {
+                Some(value) => Variable::Set(value.clone()),
+                None => Variable::Unset,
+            },
         }
     }
 
@@ -234,6 +264,19 @@ impl Platform for World {
     fn random_bits(&self) -> [u8; 16] {
         let halves = [self.next_random(), self.next_random()].map(u64::to_be_bytes);
         halves.as_flattened().try_into().expect("16 bytes")
+    }
+
+    fn instance(&self) -> [u8; 16] {
+        let mut bits = [0; 16];
+        bits[..self.region.len()].copy_from_slice(self.region.as_bytes());
+        bits
+    }
+
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<StatusCode, String> {
+        self.give_way().await;
+        self.shared.sent.borrow_mut().push(request);
+        let answer = self.shared.answers.borrow_mut().pop_front();
+        answer.unwrap_or(Ok(StatusCode::NO_CONTENT))
     }
 
     async fn pause(&self, ms: u64) {
