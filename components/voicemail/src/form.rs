@@ -8,7 +8,7 @@ use futures::stream;
 use multer::{Field, Multipart};
 use starling_mailbox::MESSAGE_BYTES_MAX;
 
-use crate::particulars::Particulars;
+use crate::particulars::{Particulars, TO};
 use crate::problem::Problem;
 
 /// The media type of such a form.
@@ -20,8 +20,9 @@ pub(crate) const FORM_OVERHEAD_BYTES_MAX: usize = 64 * 1024;
 /// The field with the audio.
 const AUDIO: &str = "audio";
 
-/// The longest of the other fields.
-const FIELD_BYTES_MAX: usize = 8 * 1024;
+/// The longest of the other fields, and of the one that names mailboxes.
+const FIELD_BYTES_MAX: usize = 1024;
+const TO_BYTES_MAX: usize = 8 * 1024;
 
 /// The parser copies what it is handed; a piece at a time, so that it never holds all of it.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -65,7 +66,12 @@ pub(crate) async fn read(content_type: &str, body: Vec<u8>) -> Result<Form, Prob
                 declared,
             ));
         } else if Particulars::FIELDS.contains(&name.as_str()) {
-            let text = String::from_utf8(content(field, 0, FIELD_BYTES_MAX).await?);
+            let max_bytes = if name == TO.field {
+                TO_BYTES_MAX
+            } else {
+                FIELD_BYTES_MAX
+            };
+            let text = String::from_utf8(content(field, 0, max_bytes).await?);
             let text = text.map_err(|_| invalid("it is not UTF-8".into()))?;
             particulars.set(&name, &text).map_err(invalid)?;
         } else {

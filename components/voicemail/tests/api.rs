@@ -425,8 +425,14 @@ fn unknown_method_is_told_the_known_ones() {
         ("/v1/mailboxes/anna", "GET, HEAD, PUT, DELETE"),
         ("/v1/mailboxes/anna/summary", "GET, HEAD"),
         ("/v1/mailboxes/anna/greeting", "GET, HEAD"),
-        ("/v1/mailboxes/anna/greetings/busy", "GET, HEAD, PUT, DELETE"),
-        ("/v1/mailboxes/anna/messages", "GET, HEAD, POST, PATCH, DELETE"),
+        (
+            "/v1/mailboxes/anna/greetings/busy",
+            "GET, HEAD, PUT, DELETE",
+        ),
+        (
+            "/v1/mailboxes/anna/messages",
+            "GET, HEAD, POST, PATCH, DELETE",
+        ),
         (message, "GET, HEAD, PATCH, DELETE"),
         (&format!("{message}/audio"), "GET, HEAD"),
         (&format!("{message}/audio/peaks"), "GET, HEAD"),

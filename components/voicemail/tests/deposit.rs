@@ -57,6 +57,8 @@ fn raw_audio_becomes_a_message() {
         "received_at": "2025-12-31T23:59:59.5Z", "duration_ms": 500, "size_bytes": 8044,
         "media_type": "audio/wav", "urgent": true, "private": true,
         "seen": false, "saved": false, "deleted": false, "region": "local",
+        "reply_to": null, "forwarded_by": null, "comment": null,
+        "expires_at": "2026-03-31T23:59:59.5Z",
     });
     assert_eq!(message, expected);
     let path = format!("/v1/mailboxes/anna/messages/{id}");
