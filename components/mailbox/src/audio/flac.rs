@@ -2,8 +2,9 @@
 //!
 //! A frame does not tell its length. The next one begins where the checksum of the one before comes
 //! out even and the header of its successor follows, so all frames can be walked, and every byte of
-//! them checked, without decoding any. Decoding, as a library would, is not an option: twelve bytes
-//! can stand for half a million samples of silence, and hostile files would be full of them.
+//! them checked, without decoding any. Decoding, as a library would, is not an option: two dozen
+//! bytes can stand for half a million samples of silence, and hostile files would be full of them.
+//! Zeros behind the last frame leave its checksum even, and so pass for padding.
 
 use crc::{CRC_8_SMBUS, CRC_16_UMTS, Crc};
 

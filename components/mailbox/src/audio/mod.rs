@@ -2,8 +2,8 @@
 //!
 //! A declared media type is a claim and a file name is a rumour; both are only ever compared with
 //! what is found here. Nothing is decoded for it: that a container is whole and how long it plays
-//! can be told from its structure. The one exception is sound without a container ([`raw`]), of which
-//! nothing but its declaration tells what it is.
+//! can be told from its structure. The one exception is sound without a container, of which nothing
+//! but its declaration tells what it is ([`recognise_declared`]).
 //!
 //! There is one file for each container, with two functions: does it look like mine, and measure
 //! it. Every walk through a file is a single pass, so the time for hostile bytes is bounded by

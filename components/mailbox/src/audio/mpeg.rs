@@ -5,8 +5,8 @@
 //! with two frames that fit together. The frames are walked to the end, since nothing else tells
 //! how long a file of variable bit rate plays, and whether it is whole.
 //!
-//! Written by hand because the decoders' own walks are made for playing on: they look for the next
-//! thing like a frame wherever one is missing, and call what they find the duration.
+//! Written by hand because other walks are made for playing on: they believe what the first frame
+//! says of the others, or skip what is no frame, and so take a part for the whole.
 
 use super::{AudioError, Format, Recognised, broken, milliseconds, unsupported};
 

@@ -9,8 +9,8 @@ use oxideav_gsm::{DecoderState, UnpackedFrame};
 use super::{AudioError, Format, Sampling, amr, broken, g711, wav};
 
 /// The most samples that one call of [`Decoder::push`] or [`Peaks::push`] decodes, give or take a
-/// block of the codec: 256 KiB of WAV, and tens of milliseconds of work. Without a limit a piece of
-/// AMR, in which a byte can stand for 20 ms, would become hours of sound.
+/// block of the codec: 256 KiB of WAV, and in the slowest codec a tenth of a second of work. Without
+/// a limit a piece of AMR, in which a byte can stand for 20 ms, would become hours of sound.
 ///
 /// [`Decoder::push`]: super::Decoder::push
 /// [`Peaks::push`]: super::Peaks::push
