@@ -61,7 +61,8 @@ pub(crate) async fn note<P: Platform>(slots: &Slots<'_, P>, id: &MailboxId) {
     let noted = slots.change_value(&key, |bytes| {
         let mut owed = Owed::decode(bytes)?;
         let fresh = owed.0.get(id).is_some_and(|attempts| {
-            attempts.failed == 0 && now_ms < attempts.due_at_ms.saturating_add(NOTE_AGAIN_MS)
+            // One that failed waits for its next attempt, however often the mailbox changes.
+            attempts.failed > 0 || now_ms < attempts.due_at_ms.saturating_add(NOTE_AGAIN_MS)
         });
         let attempts = Attempts {
             failed: 0,
@@ -146,16 +147,24 @@ async fn settle_one<P: Platform>(
             behind
         });
         return match told.await {
-            Ok(()) => None,
+            // The note stays for a while: another change may be relying on it, and be under way.
+            Ok(()) => Some(Attempts {
+                failed: 0,
+                due_at_ms: now_ms,
+            }),
             Err(_) => attempts.failed(now_ms),
         };
     }
     let next = attempts.failed(now_ms);
     if next.is_none() {
-        slots.platform().log(&format!(
-            "notify: giving up after {} attempts",
-            attempts.failed
-        ));
+        let log = format!("notify: giving up after {} attempts", attempts.failed + 1);
+        slots.platform().log(&log);
+        let given_up = slots.change_chores(id, |record| {
+            record.chores.told = record.chores.changes;
+            true
+        });
+        // If that fails, the round finds it again.
+        let _ = given_up.await;
     }
     next
 }

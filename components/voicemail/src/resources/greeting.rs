@@ -5,7 +5,9 @@ use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, Method, Response, StatusCode};
 use http_body::Body as HttpBody;
-use starling_mailbox::{AudioId, CallState, Greeting, GreetingKind, Mailbox, MailboxId};
+use starling_mailbox::{
+    AudioId, CallState, DepositError, Greeting, GreetingKind, Mailbox, MailboxId,
+};
 
 use super::audio;
 use crate::deposit::discard;
@@ -110,10 +112,26 @@ where
         exists(id, mailbox)?;
         let present = mailbox.profile().greeting_of(kind, mailbox.now_ms());
         created = present.is_none();
+        let (duration_ms, max_ms) = (
+            greeting.audio.duration_ms,
+            mailbox.profile().message_ms_max(),
+        );
+        if duration_ms > max_ms {
+            let error = DepositError::TooLong {
+                duration_ms,
+                max_ms,
+            };
+            return Err(Problem::of_deposit(&error, id.as_str()));
+        }
         Ok(mailbox.change_greeting(kind, Some(greeting.clone()), &slots.origin())?)
     };
     let changed = slots.change(id, set).await;
-    if let Err(Problem::MailboxNotFound { .. } | Problem::ClockSkew { .. }) = changed {
+    if let Err(
+        Problem::MailboxNotFound { .. }
+        | Problem::ClockSkew { .. }
+        | Problem::DepositRefused { .. },
+    ) = changed
+    {
         // Refused for certain, and the audio has an id that nobody else knows.
         discard(slots, &greeting.audio).await;
     }

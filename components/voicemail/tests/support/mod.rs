@@ -36,6 +36,7 @@ pub(crate) struct World {
     pub(crate) region: &'static str,
     pub(crate) regions: &'static str,
     pub(crate) now_ms: Rc<Cell<u64>>,
+    instance: u8,
     shared: Rc<Shared>,
 }
 
@@ -77,6 +78,7 @@ impl World {
             region,
             regions,
             now_ms: Rc::new(Cell::new(NOON)),
+            instance: 1,
             shared,
         }
     }
@@ -87,6 +89,14 @@ impl World {
             region,
             now_ms: Rc::new(Cell::new(NOON)),
             ..self.clone()
+        }
+    }
+
+    /// The same world, seen by another instance in the same region.
+    pub(crate) fn another_instance(&self) -> Self {
+        Self {
+            instance: self.instance + 1,
+            ..self.from(self.region)
         }
     }
 
@@ -267,9 +277,7 @@ impl Platform for World {
     }
 
     fn instance(&self) -> [u8; 16] {
-        let mut bits = [0; 16];
-        bits[..self.region.len()].copy_from_slice(self.region.as_bytes());
-        bits
+        [self.instance; 16]
     }
 
     async fn send(&self, request: Request<Vec<u8>>) -> Result<StatusCode, String> {
