@@ -11,16 +11,28 @@ use crate::paths;
 #[derive(Debug)]
 pub struct App {
     folder: TempDir,
+    /// Whether it is served without asking who comes, and without limits of rate.
+    open: bool,
 }
 
 impl App {
-    /// The voicemail application: the repository's own spin.toml.
+    /// The voicemail application, the repository's own spin.toml, open to anybody and without limits of rate: for what
+    /// is tested beside these.
+    #[must_use]
+    pub fn voicemail() -> Self {
+        Self {
+            open: true,
+            ..Self::guarded_voicemail()
+        }
+    }
+
+    /// The voicemail application as it is served unless told otherwise.
     ///
     /// # Panics
     ///
     /// Where spin.toml names a component in a folder that cargo does not build into.
     #[must_use]
-    pub fn voicemail() -> Self {
+    pub fn guarded_voicemail() -> Self {
         const BUILT: &str = "target/wasm32-wasip2/release/voicemail.wasm";
         let manifest = std::fs::read_to_string(paths::root().join("spin.toml"))
             .expect("spin.toml is readable");
@@ -53,13 +65,23 @@ impl App {
             .tempdir()
             .expect("a temporary folder");
         std::fs::write(folder.path().join("spin.toml"), manifest).expect("the manifest is written");
-        Self { folder }
+        Self {
+            folder,
+            open: false,
+        }
     }
 
     /// What serves it.
     #[must_use]
     pub fn launch(&self) -> Launch {
-        Launch::new(self.path("spin.toml"), self.path("state"))
+        let launch = Launch::new(self.path("spin.toml"), self.path("state"));
+        if !self.open {
+            return launch;
+        }
+        launch
+            .arg("--insecure-open")
+            .env("SPIN_VARIABLE_DEPOSITS_PER_MINUTE", "0")
+            .env("SPIN_VARIABLE_DEPOSITS_PER_MINUTE_OF_CALLER", "0")
     }
 
     /// What serves it with this runtime configuration.

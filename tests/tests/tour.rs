@@ -54,7 +54,7 @@ async fn tour_of_the_readme_works_word_for_word() {
         "README.md has no tour in ```sh blocks: {commands:?}"
     );
 
-    let app = App::voicemail();
+    let app = App::guarded_voicemail();
     let host = app.launch().start().await;
     // The reader has `cargo xtask up` running in another terminal; here the host runs already.
     let script: String = commands
@@ -71,10 +71,13 @@ async fn tour_of_the_readme_works_word_for_word() {
     );
     // The reader is in the checkout; what the tour writes must not end up there.
     std::os::unix::fs::symlink(paths::root().join("tests"), app.path("tests")).expect("a link");
+    std::fs::create_dir_all(app.path("target/release")).expect("a folder");
+    std::os::unix::fs::symlink(paths::host(), app.path("target/release/starling")).expect("a link");
 
     let run = Command::new("bash")
         .args(["-c", &script])
         .current_dir(app.path(""))
+        .env("STARLING_STATE_DIR", app.path("state"))
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Either, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -84,18 +84,18 @@ pub(crate) fn serve(state: &str) {
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, async {
         let store = EmbeddedStore::open(Config::new(state)).expect("the store opens");
-        let world = Rc::new(World {
+        let world = World {
             store: Rc::new(store),
-            random: Cell::new(0),
-        });
+            random: Rc::default(),
+        };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         println!("{}", listener.local_addr().expect("an address"));
         loop {
             let (stream, _) = listener.accept().await.expect("a connection");
             stream.set_nodelay(true).expect("a TCP option");
-            let world = Rc::clone(&world);
+            let world = world.clone();
             let answer = service_fn(move |request| {
-                let world = Rc::clone(&world);
+                let world = world.clone();
                 async move { Ok::<_, Infallible>(answer(&world, request).await) }
             });
             tokio::task::spawn_local(
@@ -118,9 +118,10 @@ async fn answer(world: &World, request: Request<Incoming>) -> Answer {
     voicemail::respond(world, request).await.map(Either::Right)
 }
 
+#[derive(Clone)]
 struct World {
     store: Rc<EmbeddedStore>,
-    random: Cell<u128>,
+    random: Rc<Cell<u128>>,
 }
 
 impl Platform for World {
@@ -130,8 +131,15 @@ impl Platform for World {
         Ok(NativeStore(Rc::clone(&self.store)))
     }
 
-    async fn variable(&self, _name: &str) -> Variable {
-        Variable::Set("local".to_owned())
+    /// As the host under test has them: one region, open to anybody, without limits of rate.
+    async fn variable(&self, name: &str) -> Variable {
+        match name {
+            "region" | "regions" => Variable::Set("local".to_owned()),
+            "deposits_per_minute" | "deposits_per_minute_of_caller" => {
+                Variable::Set("0".to_owned())
+            }
+            _ => Variable::Unset,
+        }
     }
 
     fn now_ms(&self) -> u64 {
@@ -144,6 +152,14 @@ impl Platform for World {
         // Ids need only differ here.
         self.random.set(self.random.get() + 1);
         self.random.get().to_be_bytes()
+    }
+
+    fn instance(&self) -> [u8; 16] {
+        [1; 16]
+    }
+
+    async fn send(&self, _request: Request<Vec<u8>>) -> Result<StatusCode, String> {
+        Err("the baseline calls nobody".to_owned())
     }
 
     async fn pause(&self, ms: u64) {

@@ -132,7 +132,7 @@ pub(crate) async fn delete<P: Platform>(
             format!("at most {BULK_MAX} are taken at once"),
         ));
     }
-    if trash == !ids.is_empty() {
+    if trash != ids.is_empty() {
         let detail = "either some ids are given, or folder=trash".to_owned();
         return Err(query::invalid("id", detail));
     }
