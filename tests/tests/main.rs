@@ -11,6 +11,7 @@ mod manifest;
 mod misbehaving;
 mod places;
 mod repository;
+mod service;
 mod startup;
 mod store;
 mod tour;

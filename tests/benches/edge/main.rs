@@ -12,12 +12,13 @@ mod startup;
 use std::net::SocketAddr;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use starling_tests::app::App;
 use starling_tests::audio;
 use starling_tests::client::Call;
 use starling_tests::host::Host;
+use starling_tests::mailbox::Mailbox;
 
 use crate::load::{Load, Measured};
 use crate::native::Native;
@@ -169,6 +170,7 @@ async fn measure(options: &Options) {
         }
     }
     instantiation(&mut report, load, &hello).await;
+    full_mailbox(&mut report, &host).await;
     report.add(Row::smaller_is_better(
         "RSS after the load",
         mib(host.resident_bytes()),
@@ -214,6 +216,51 @@ async fn instantiation(report: &mut Report, duration: Duration, reusing: &Host) 
         fresh.latency_us(0.5) - reused.latency_us(0.5),
         "µs",
         None,
+    ));
+}
+
+/// What a deposit costs in a mailbox of 1,000 messages, against one in a mailbox that was empty at first, on the same
+/// host and in turns.
+async fn full_mailbox(report: &mut Report, host: &Host) {
+    const HELD: usize = 1_000;
+    const DEPOSITS: usize = 100;
+
+    report.progress("a full mailbox");
+    let (full, empty) = (
+        Mailbox::create(host, "full").await,
+        Mailbox::create(host, "empty").await,
+    );
+    Call::put(full.path())
+        .json(&serde_json::json!({ "quota_messages": HELD + DEPOSITS }))
+        .send(host)
+        .await
+        .expect_success();
+    for _ in 0..HELD {
+        full.deposit(audio::speech(audio::Encoding::MuLaw))
+            .send(host)
+            .await
+            .expect(201);
+    }
+    let deposit = async |mailbox: &Mailbox| {
+        let begun = Instant::now();
+        let deposit = mailbox.deposit(audio::long_speech());
+        deposit.send(host).await.expect(201);
+        begun.elapsed()
+    };
+    let (mut into_full, mut into_empty) = (Vec::new(), Vec::new());
+    for _ in 0..DEPOSITS {
+        into_full.push(deposit(&full).await);
+        into_empty.push(deposit(&empty).await);
+    }
+    let median_us = |times: &mut Vec<Duration>| {
+        times.sort_unstable();
+        times[times.len() / 2].as_secs_f64() * 1e6
+    };
+    report.add(Row::smaller_is_better(
+        "deposit of 480 KB into 1,000 messages, against into none",
+        median_us(&mut into_full),
+        "µs",
+        Some(median_us(&mut into_empty)),
     ));
 }
 
