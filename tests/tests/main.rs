@@ -14,4 +14,5 @@ mod repository;
 mod startup;
 mod store;
 mod tour;
+mod traces;
 mod voicemail;

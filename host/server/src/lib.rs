@@ -13,6 +13,7 @@ mod patience;
 mod problem;
 mod routes;
 mod server;
+mod trace;
 
 pub use drain::{Drain, Draining, drain};
 pub use limits::Limits;
