@@ -13,6 +13,7 @@ mod places;
 mod repository;
 mod startup;
 mod store;
+mod timer;
 mod tour;
 mod traces;
 mod voicemail;

@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use starling_engine::{AllowedHosts, Component, Engine, Grant};
 use starling_kv::Store;
-use starling_server::{Drain, Route, Routes, Server, drain};
+use starling_server::{Drain, Route, Routes, Server, Timer, drain};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Up;
@@ -34,11 +34,13 @@ pub(crate) fn run(args: &Up) -> Result<()> {
 
     let components = load(&manifest, &config, &variables, &state_dir)?;
     let routes = routes(&manifest, &components)?;
+    let timers = timers(&manifest, &components)?;
     let limits = config.limits.server();
     let notice = limits.drain_notice;
     raise_open_files();
     let event_loops = event_loops(args, config.limits.engine().instances_max);
-    let server = Server::listen(args.listen, routes.clone(), limits, event_loops)?;
+    let server =
+        Server::listen(args.listen, routes.clone(), limits, event_loops)?.with_timers(timers);
 
     let (drain, draining) = drain();
     go_on_signal(drain, notice)?;
@@ -136,6 +138,16 @@ fn routes(
         })
     });
     Ok(Routes::new(routes.collect::<Result<_>>()?)?)
+}
+
+fn timers(manifest: &Manifest, components: &BTreeMap<String, Component>) -> Result<Vec<Timer>> {
+    let timers = manifest.components.iter().filter_map(|(id, component)| {
+        let timer = component.timer.as_ref()?;
+        let interval = Duration::from_millis(timer.interval_ms);
+        let made = Timer::new(components[id].clone(), &timer.path, interval);
+        Some(made.with_context(|| format!("component `{id}` cannot have its timer")))
+    });
+    timers.collect()
 }
 
 /// As many as said, or as there are cores; never more than instances to share among them.
