@@ -19,6 +19,7 @@ use crate::args::Up;
 use crate::listing;
 use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
+use crate::session_key::{self, Source};
 use crate::state_dir::StateDir;
 use crate::stores;
 use crate::template::expand;
@@ -29,8 +30,18 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     starling_telemetry::install_logs(args.log_format, &args.log)?;
     let manifest = Manifest::read(&args.manifest)?;
     let config = RuntimeConfig::read(args.runtime_config_file.as_deref())?;
-    let variables = variables::resolve(&manifest.variables, |name| std::env::var(name).ok())?;
+    // An empty key is none: it does not take the place of one in the manifest.
+    let environment = |name: &str| {
+        let value = std::env::var(name).ok()?;
+        (name != session_key::ENVIRONMENT || !value.is_empty()).then_some(value)
+    };
+    let key_source = session_key::source(&manifest.variables, environment, args.insecure_open)?;
     let state_dir = StateDir::hold(&args.state_dir)?;
+    let key = session_key(key_source, &state_dir)?;
+    let variables = variables::resolve(&manifest.variables, |name| match &key {
+        Some(key) if name == session_key::ENVIRONMENT => Some(key.clone()),
+        _ => environment(name),
+    })?;
 
     let components = load(&manifest, &config, &variables, &state_dir)?;
     let routes = routes(&manifest, &components)?;
@@ -47,6 +58,13 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     let mut stdout = io::stdout();
     // Nobody may be reading; that is no reason not to serve.
     let _ = stdout.write_all(listing::serving(server.address(), &routes).as_bytes());
+    if key_source == Source::Own && routes.find(listing::FIRST_MAILBOX).is_some() {
+        let program = std::env::args_os()
+            .next()
+            .unwrap_or_else(|| "starling".into());
+        let line = listing::first_mailbox(server.address(), &program, state_dir.path());
+        let _ = stdout.write_all(line.unwrap_or_default().as_bytes());
+    }
     let _ = stdout.flush();
     let cut_off = server.run(&draining)?;
     if cut_off > 0 {
@@ -57,6 +75,20 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     }
     tracing::info!(application = manifest.name, "stopped");
     Ok(())
+}
+
+/// What stands in for a session key that is not configured.
+fn session_key(source: Source, state_dir: &StateDir) -> Result<Option<String>> {
+    Ok(match source {
+        Source::Configured => None,
+        Source::Own => Some(session_key::read_or_make(state_dir.path())?),
+        Source::Open => {
+            tracing::warn!(
+                "--insecure-open: no token is asked for, and whoever reaches this host may do anything"
+            );
+            Some(String::new())
+        }
+    })
 }
 
 /// Opens the stores that components name and makes the components ready.
