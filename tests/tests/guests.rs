@@ -307,6 +307,25 @@ async fn nothing_is_reachable_unless_allowed() {
 }
 
 #[tokio::test]
+async fn host_to_reach_can_be_left_to_the_operator() {
+    let server = pong().await;
+    // Spin takes no empty entry and no list: a name that never resolves (RFC 6761) stands for none.
+    let app = App::new(&format!(
+        "{}\nallowed_outbound_hosts = [\"http://{{{{ webhook_host }}}}\"]\n\
+         [variables]\nwebhook_host = {{ default = \"webhooks.invalid\" }}\n",
+        guest_manifest("/...")
+    ));
+    let url = format!("/fetch?url=http%3A//{}/", server.replace(':', "%3A"));
+    let host = app.launch().start().await;
+    let denied = Call::get(&url).send(&host).await.expect(502).text();
+    assert!(denied.contains("HttpRequestDenied"), "{denied}");
+
+    let launch = host.stop().await.env("SPIN_VARIABLE_WEBHOOK_HOST", &server);
+    let host = launch.start().await;
+    assert_eq!(Call::get(&url).send(&host).await.expect(200).text(), "pong");
+}
+
+#[tokio::test]
 async fn component_can_allow_every_host() {
     let server = pong().await;
     let app = App::guest_with("allowed_outbound_hosts = [\"*://*:*\"]");

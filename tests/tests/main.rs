@@ -1,6 +1,7 @@
 //! The end-to-end tests: each starts the real host, talks to it as a client does, and ends it. None needs another,
 //! a fixed port or a clock; `cargo xtask test <name>` runs those whose path holds `<name>`.
 
+mod access;
 mod bad_input;
 mod crash;
 mod disk;
@@ -14,5 +15,7 @@ mod repository;
 mod service;
 mod startup;
 mod store;
+mod timer;
 mod tour;
+mod traces;
 mod voicemail;

@@ -11,6 +11,7 @@ use starling_tests::paths;
 /// Our packages below each package: all it may reach, near or far.
 const ARROWS: &[(&str, &[&str])] = &[
     ("starling-mailbox", &[]),
+    ("starling-access", &["starling-mailbox"]),
     ("starling-kv", &[]),
     ("starling-telemetry", &[]),
     ("starling-kv-embedded", &["starling-kv"]),
@@ -19,16 +20,21 @@ const ARROWS: &[(&str, &[&str])] = &[
         "starling-server",
         &["starling-engine", "starling-kv", "starling-telemetry"],
     ),
-    ("starling-voicemail", &["starling-mailbox"]),
+    (
+        "starling-voicemail",
+        &["starling-access", "starling-mailbox"],
+    ),
     ("starling-test-guest", &[]),
     ("xtask", &[]),
     ("starling-tests", &[]),
     (
         "starling",
         &[
+            "starling-access",
             "starling-engine",
             "starling-kv",
             "starling-kv-embedded",
+            "starling-mailbox",
             "starling-server",
             "starling-telemetry",
         ],

@@ -4,9 +4,14 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use starling_access::{InvalidScope, Scope};
+use starling_mailbox::MailboxId;
 use starling_telemetry::LogFormat;
+
+use crate::token::Ttl;
 
 /// Carrier-grade voicemail at the edge.
 #[derive(Debug, Parser)]
@@ -25,6 +30,14 @@ pub(crate) enum Command {
     /// what is in flight, and exits with 0.
     #[command(after_help = UP_EXAMPLES)]
     Up(Up),
+    /// Make a token for the API of a host, and print it.
+    ///
+    /// A token says what its bearer may do, and until when. It is signed with the key in SPIN_VARIABLE_SESSION_KEY,
+    /// else with the one that `starling up` keeps in the state directory; a host with the same key accepts it. The
+    /// host may be running. A token cannot be taken back before its time, except with all others, by changing the
+    /// key: give short ones.
+    #[command(after_help = TOKEN_EXAMPLES)]
+    Token(Token),
     /// Print a completion script for a shell.
     ///
     /// For bash: `starling completions bash > /etc/bash_completion.d/starling`
@@ -41,6 +54,49 @@ Examples:
   starling up --listen 127.0.0.1:0        on any free port, which it prints
   SPIN_VARIABLE_REGION=eu starling up     with the application variable `region` set
 ";
+
+const TOKEN_EXAMPLES: &str = "\
+Scopes:
+  subscriber   what the owner of one mailbox does: listen, mark, delete, forward, record greetings
+  deposit      what callers and gateways do: leave messages, hear greetings
+  provision    what operators do: make, change, list and delete mailboxes; it reads no messages
+
+Examples:
+  starling token --scope provision
+  starling token --scope subscriber --mailbox +15551230001 --ttl 15m
+  starling token --scope deposit --ttl 30d --state-dir /var/lib/starling
+  curl -X PUT http://127.0.0.1:3000/v1/mailboxes/+15551230001 \\
+    -H \"Authorization: Bearer $(starling token --scope provision)\"
+";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Token {
+    /// What the bearer may do.
+    #[arg(
+        long,
+        value_name = "SCOPE",
+        value_parser = PossibleValuesParser::new(["subscriber", "deposit", "provision"])
+            .try_map(|scope| -> Result<Scope, InvalidScope> { scope.parse() })
+    )]
+    pub(crate) scope: Scope,
+
+    /// With this mailbox alone: a number such as +15551230001, or a name. Needed for `subscriber`.
+    #[arg(long, value_name = "MAILBOX", required_if_eq("scope", "subscriber"))]
+    pub(crate) mailbox: Option<MailboxId>,
+
+    /// For how long, such as 15m, 1h or 30d; from one second to 365 days.
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "1h",
+        allow_hyphen_values = true
+    )]
+    pub(crate) ttl: Ttl,
+
+    /// The state directory of the host whose key to use.
+    #[arg(long, value_name = "FOLDER", default_value = ".starling", env = "STARLING_STATE_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: PathBuf,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Up {
@@ -65,6 +121,11 @@ pub(crate) struct Up {
     /// Where this host keeps its stores and compiled components. One host at a time.
     #[arg(long, value_name = "FOLDER", default_value = ".starling", env = "STARLING_STATE_DIR", value_hint = ValueHint::DirPath)]
     pub(crate) state_dir: PathBuf,
+
+    /// Serve an application that has no session key without one: it then asks nobody for a token, and whoever
+    /// reaches this host may do anything. For trying things out.
+    #[arg(long, env = "STARLING_INSECURE_OPEN", value_parser = FalseyValueParser::new())]
+    pub(crate) insecure_open: bool,
 
     /// Event loops that serve requests. As many as there are cores, unless said.
     #[arg(long, value_name = "NUMBER", env = "STARLING_EVENT_LOOPS")]
@@ -107,5 +168,39 @@ mod tests {
         assert_eq!(up.manifest, PathBuf::from("spin.toml"));
         assert_eq!(up.listen, "127.0.0.1:3000".parse().unwrap());
         assert_eq!(up.state_dir, PathBuf::from(".starling"));
+        assert!(!up.insecure_open);
+    }
+
+    fn token(words: &[&str]) -> Result<Token, String> {
+        let words = ["starling", "token"].iter().chain(words);
+        match Args::try_parse_from(words) {
+            Ok(Args {
+                command: Command::Token(token),
+            }) => Ok(token),
+            Ok(_) => panic!("not token"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn a_token_needs_a_scope_and_a_subscribers_a_mailbox() {
+        let provision = token(&["--scope", "provision"]).unwrap();
+        assert_eq!(
+            (provision.scope, provision.mailbox),
+            (Scope::Provision, None)
+        );
+        let anna = token(&["--scope=subscriber", "--mailbox=anna"]).unwrap();
+        assert_eq!(anna.mailbox, Some("anna".parse().unwrap()));
+        for (words, said) in [
+            (&[][..], "--scope"),
+            (&["--scope=subscriber"], "--mailbox"),
+            (&["--scope=admin"], "subscriber, deposit, provision"),
+            (&["--scope=deposit", "--mailbox=+0"], "E.164"),
+            (&["--scope=deposit", "--ttl=soon"], "`15m`"),
+            (&["--scope=deposit", "--ttl", "-1h"], "365 days"),
+        ] {
+            let error = token(words).unwrap_err();
+            assert!(error.contains(said), "{words:?}: {error}");
+        }
     }
 }

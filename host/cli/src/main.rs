@@ -8,9 +8,11 @@ mod args;
 mod listing;
 mod manifest;
 mod runtime_config;
+mod session_key;
 mod state_dir;
 mod stores;
 mod template;
+mod token;
 mod up;
 mod variables;
 
@@ -23,6 +25,7 @@ use crate::args::{Args, Command};
 fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Up(args) => up::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

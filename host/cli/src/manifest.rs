@@ -96,6 +96,18 @@ pub(crate) struct Component {
     pub(crate) allowed_outbound_hosts: Vec<String>,
     /// Labels of stores.
     pub(crate) key_value_stores: Vec<String>,
+    /// When the host itself calls it.
+    pub(crate) timer: Option<Timer>,
+}
+
+/// The timer of a component: `[component.<id>.tool.starling] timer = { … }`, which Spin reads past.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Timer {
+    /// What is called.
+    pub(crate) path: String,
+    /// The time from the end of a call to the next.
+    pub(crate) interval_ms: u64,
 }
 
 impl Manifest {
@@ -200,8 +212,8 @@ struct RawComponent {
     key_value_stores: Vec<String>,
     #[serde(default, rename = "build")]
     _build: toml::Table,
-    #[serde(default, rename = "tool")]
-    _tool: toml::Table,
+    #[serde(default)]
+    tool: RawTools,
     #[serde(default, rename = "targets")]
     _targets: Vec<toml::Value>,
     allowed_http_hosts: Option<toml::Value>,
@@ -212,6 +224,18 @@ struct RawComponent {
     dependencies: Option<toml::Value>,
     dependencies_inherit_configuration: Option<toml::Value>,
     profile: Option<toml::Value>,
+}
+
+/// Settings for tools, of which this host is one. Those of others are read past.
+#[derive(Default, Deserialize)]
+struct RawTools {
+    starling: Option<RawStarling>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStarling {
+    timer: Option<Timer>,
 }
 
 impl RawManifest {
@@ -366,6 +390,7 @@ impl RawComponent {
             variables: self.variables,
             allowed_outbound_hosts: self.allowed_outbound_hosts,
             key_value_stores: self.key_value_stores,
+            timer: self.tool.starling.and_then(|starling| starling.timer),
         })
     }
 }
@@ -439,6 +464,34 @@ mod tests {
             .concat(),
         )
         .unwrap();
+    }
+
+    #[test]
+    fn a_timer_is_a_setting_for_this_tool() {
+        let timer = "[component.one.tool.x]\ntimer = 1\n[component.one.tool.starling]\n\
+            timer = { path = \"/maintenance\", interval_ms = 1000 }\n";
+        let manifest = parse(&[HEAD, TRIGGER, COMPONENT, timer].concat()).unwrap();
+        let timer = manifest.components["one"].timer.as_ref().unwrap();
+        assert_eq!(
+            (timer.path.as_str(), timer.interval_ms),
+            ("/maintenance", 1000)
+        );
+
+        let manifest = parse(&[HEAD, TRIGGER, COMPONENT].concat()).unwrap();
+        assert!(manifest.components["one"].timer.is_none());
+        for (line, culprit) in [
+            ("timers = { }\n", "timers"),
+            ("timer = { path = \"/m\" }\n", "interval_ms"),
+            ("timer = { interval_ms = 1000 }\n", "path"),
+            (
+                "timer = { path = \"/m\", interval = \"1s\" }\n",
+                "`interval`",
+            ),
+            ("timer = { path = \"/m\", interval_ms = -1 }\n", "-1"),
+        ] {
+            let table = "[component.one.tool.starling]\n";
+            refused(&[HEAD, TRIGGER, COMPONENT, table, line], &[culprit]);
+        }
     }
 
     #[test]

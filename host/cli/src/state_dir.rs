@@ -85,6 +85,11 @@ impl StateDir {
         })
     }
 
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Where compiled components are kept.
     pub(crate) fn cache(&self) -> PathBuf {
         self.path.join("cache")

@@ -12,13 +12,14 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use starling_engine::{AllowedHosts, Component, Engine, Grant};
 use starling_kv::Store;
-use starling_server::{Drain, Route, Routes, Server, drain};
+use starling_server::{Drain, Route, Routes, Server, Timer, drain};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Up;
 use crate::listing;
 use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
+use crate::session_key::{self, Source};
 use crate::state_dir::StateDir;
 use crate::stores;
 use crate::template::expand;
@@ -29,22 +30,41 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     starling_telemetry::install_logs(args.log_format, &args.log)?;
     let manifest = Manifest::read(&args.manifest)?;
     let config = RuntimeConfig::read(args.runtime_config_file.as_deref())?;
-    let variables = variables::resolve(&manifest.variables, |name| std::env::var(name).ok())?;
+    // An empty key is none: it does not take the place of one in the manifest.
+    let environment = |name: &str| {
+        let value = std::env::var(name).ok()?;
+        (name != session_key::ENVIRONMENT || !value.is_empty()).then_some(value)
+    };
+    let key_source = session_key::source(&manifest.variables, environment, args.insecure_open)?;
     let state_dir = StateDir::hold(&args.state_dir)?;
+    let key = session_key(key_source, &state_dir)?;
+    let variables = variables::resolve(&manifest.variables, |name| match &key {
+        Some(key) if name == session_key::ENVIRONMENT => Some(key.clone()),
+        _ => environment(name),
+    })?;
 
     let components = load(&manifest, &config, &variables, &state_dir)?;
     let routes = routes(&manifest, &components)?;
+    let timers = timers(&manifest, &components)?;
     let limits = config.limits.server();
     let notice = limits.drain_notice;
     raise_open_files();
     let event_loops = event_loops(args, config.limits.engine().instances_max);
-    let server = Server::listen(args.listen, routes.clone(), limits, event_loops)?;
+    let server =
+        Server::listen(args.listen, routes.clone(), limits, event_loops)?.with_timers(timers);
 
     let (drain, draining) = drain();
     go_on_signal(drain, notice)?;
     let mut stdout = io::stdout();
     // Nobody may be reading; that is no reason not to serve.
     let _ = stdout.write_all(listing::serving(server.address(), &routes).as_bytes());
+    if key_source == Source::Own && routes.find(listing::FIRST_MAILBOX).is_some() {
+        let program = std::env::args_os()
+            .next()
+            .unwrap_or_else(|| "starling".into());
+        let line = listing::first_mailbox(server.address(), &program, state_dir.path());
+        let _ = stdout.write_all(line.unwrap_or_default().as_bytes());
+    }
     let _ = stdout.flush();
     let cut_off = server.run(&draining)?;
     if cut_off > 0 {
@@ -55,6 +75,20 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     }
     tracing::info!(application = manifest.name, "stopped");
     Ok(())
+}
+
+/// What stands in for a session key that is not configured.
+fn session_key(source: Source, state_dir: &StateDir) -> Result<Option<String>> {
+    Ok(match source {
+        Source::Configured => None,
+        Source::Own => Some(session_key::read_or_make(state_dir.path())?),
+        Source::Open => {
+            tracing::warn!(
+                "--insecure-open: no token is asked for, and whoever reaches this host may do anything"
+            );
+            Some(String::new())
+        }
+    })
 }
 
 /// Opens the stores that components name and makes the components ready.
@@ -136,6 +170,16 @@ fn routes(
         })
     });
     Ok(Routes::new(routes.collect::<Result<_>>()?)?)
+}
+
+fn timers(manifest: &Manifest, components: &BTreeMap<String, Component>) -> Result<Vec<Timer>> {
+    let timers = manifest.components.iter().filter_map(|(id, component)| {
+        let timer = component.timer.as_ref()?;
+        let interval = Duration::from_millis(timer.interval_ms);
+        let made = Timer::new(components[id].clone(), &timer.path, interval);
+        Some(made.with_context(|| format!("component `{id}` cannot have its timer")))
+    });
+    timers.collect()
 }
 
 /// As many as said, or as there are cores; never more than instances to share among them.

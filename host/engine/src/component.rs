@@ -17,6 +17,9 @@ use crate::outbound::{AllowedHosts, OutboundPolicy};
 use crate::output::{Output, Stream};
 use crate::state::State;
 
+/// Instances of one component that the pool has room for besides [`Limits::instances_max`].
+pub(crate) const INSTANCES_APART: u32 = 1;
+
 /// All that a component may use of its host. What is not here, it does not get.
 #[derive(Clone, Default)]
 pub struct Grant {
@@ -83,7 +86,14 @@ impl Component {
     /// Instances for one of `event_loops` event loops, among which the component's share of the pool is divided.
     /// They start when requests come.
     pub fn instances(&self, event_loops: u32) -> Instances {
-        Instances::new(self.clone(), event_loops)
+        let share = self.0.limits.instances_max / event_loops.max(1);
+        Instances::new(self.clone(), share.max(1))
+    }
+
+    /// One instance outside of that share, for the host's own requests: they do not wait for those of clients, nor
+    /// keep them waiting. There is room for one of each component.
+    pub fn instance_apart(&self) -> Instances {
+        Instances::new(self.clone(), INSTANCES_APART)
     }
 }
 

@@ -8,7 +8,7 @@ use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
 use crate::cache::Cache;
-use crate::component::{Component, Grant};
+use crate::component::{Component, Grant, INSTANCES_APART};
 use crate::error::{LoadError, StartError};
 use crate::guard::TICK;
 use crate::hosts;
@@ -120,6 +120,7 @@ impl std::fmt::Debug for Engine {
 fn config(limits: &Limits, components: u32) -> Config {
     let instances = limits
         .instances_max
+        .saturating_add(INSTANCES_APART)
         .saturating_mul(components.max(1))
         .min(POOL_INSTANCES_MAX);
     let parts = instances * CORE_INSTANCES_PER_COMPONENT;

@@ -69,12 +69,11 @@ pub struct Instances {
 }
 
 impl Instances {
-    pub(crate) fn new(component: Component, event_loops: u32) -> Self {
-        let limits = &component.0.limits;
-        let share = (limits.instances_max / event_loops.max(1)).max(1);
+    /// At most `busy_max` of them are busy at once.
+    pub(crate) fn new(component: Component, busy_max: u32) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(share as usize)),
-            queue_timeout: limits.queue_timeout,
+            free: Arc::new(Semaphore::new(busy_max as usize)),
+            queue_timeout: component.0.limits.queue_timeout,
             handler: ProxyHandler::new(Factory { component }),
         }
     }

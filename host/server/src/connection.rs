@@ -23,6 +23,7 @@ use crate::limits::Limits;
 use crate::patience::Patience;
 use crate::problem::Problem;
 use crate::routes::Routes;
+use crate::trace::Trace;
 
 /// How often the other end of an HTTP/2 connection is asked whether it is still there.
 const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -114,9 +115,10 @@ impl Service {
     ) -> Response {
         let method = request.method().clone();
         let version = request.version();
-        let mut response = match self.dispatch(request, connection).await {
+        let trace = Trace::of(request.headers());
+        let mut response = match self.dispatch(request, connection, trace).await {
             Ok(response) => response,
-            Err((route, problem)) => report(&method, route, &problem),
+            Err((route, problem)) => report(&method, route, &problem, trace),
         };
         if method == Method::HEAD {
             // Its content-length speaks of a body that is not sent (RFC 9110, section 9.3.2).
@@ -134,6 +136,7 @@ impl Service {
         &self,
         request: Request<Incoming>,
         connection: &ConnectionHeaders,
+        trace: Trace,
     ) -> Result<Response, (Option<&str>, Problem)> {
         let (mut head, body) = request.into_parts();
         let (index, path_info) = self
@@ -148,6 +151,7 @@ impl Service {
         }
         let path_info = HeaderValue::from_str(path_info).map_err(|_| failed(Problem::NoRoute))?;
         prepare(&mut head, &route.target.headers, &path_info, connection).map_err(failed)?;
+        trace.pass_on(&mut head.headers);
         let request = Request::from_parts(head, body);
         route
             .target
@@ -158,9 +162,8 @@ impl Service {
     }
 }
 
-/// Turns a problem into its response, and into a line of the log that has the same id.
-fn report(method: &Method, route: Option<&str>, problem: &Problem) -> Response {
-    let (response, id) = problem.response();
+/// Turns a problem into its response, and into a line of the log that names the same trace.
+fn report(method: &Method, route: Option<&str>, problem: &Problem, trace: Trace) -> Response {
     let cause = match problem {
         Problem::Component(error) => {
             std::error::Error::source(error).map(|cause| format!("{cause:#}"))
@@ -170,7 +173,8 @@ fn report(method: &Method, route: Option<&str>, problem: &Problem) -> Response {
     let status = problem.status().as_u16();
     if problem.status().is_server_error() {
         tracing::error!(
-            { attribute::REQUEST_ID } = id,
+            { attribute::TRACE_ID } = %trace.id(),
+            { attribute::SPAN_ID } = %trace.span(),
             { attribute::HTTP_REQUEST_METHOD } = %method,
             { attribute::HTTP_ROUTE } = route,
             { attribute::HTTP_RESPONSE_STATUS_CODE } = status,
@@ -180,7 +184,8 @@ fn report(method: &Method, route: Option<&str>, problem: &Problem) -> Response {
         );
     } else {
         tracing::debug!(
-            { attribute::REQUEST_ID } = id,
+            { attribute::TRACE_ID } = %trace.id(),
+            { attribute::SPAN_ID } = %trace.span(),
             { attribute::HTTP_REQUEST_METHOD } = %method,
             { attribute::HTTP_ROUTE } = route,
             { attribute::HTTP_RESPONSE_STATUS_CODE } = status,
@@ -188,5 +193,5 @@ fn report(method: &Method, route: Option<&str>, problem: &Problem) -> Response {
             "a request was refused"
         );
     }
-    response
+    problem.response(trace.id())
 }

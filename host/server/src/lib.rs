@@ -3,6 +3,7 @@
 //!
 //! - [`Routes`] is the table of paths, after Spin's rules. Pure.
 //! - [`Server`] listens, on one event loop for each core, and drains on request.
+//! - [`Timer`] calls a component at intervals for as long as the server serves.
 //! - [`Problem`] is every answer that the host gives by itself (RFC 9457).
 
 mod connection;
@@ -13,9 +14,12 @@ mod patience;
 mod problem;
 mod routes;
 mod server;
+mod timer;
+mod trace;
 
 pub use drain::{Drain, Draining, drain};
 pub use limits::Limits;
 pub use problem::Problem;
 pub use routes::{Route, RouteError, RoutePattern, Routes};
 pub use server::{ListenError, Server};
+pub use timer::{Timer, TimerError};

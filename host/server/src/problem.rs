@@ -1,15 +1,13 @@
 //! Every answer that the host gives by itself, as problem details (RFC 9457). The only place where errors become
 //! responses.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 use starling_engine::{RequestError, Response};
+
+use crate::trace::TraceId;
 
 /// Why the host answers in place of a component. `type` is `urn:starling:problem:` and [`Problem::name`].
 #[derive(Debug)]
@@ -116,11 +114,10 @@ impl Problem {
         }
     }
 
-    /// The response, and the id that names this occurrence in it.
-    pub(crate) fn response(&self) -> (Response, String) {
-        let id = request_id();
+    /// The response to a request of this trace, which names the occurrence in it and in the log.
+    pub(crate) fn response(&self, trace: TraceId) -> Response {
         let status = self.status();
-        let instance = format!("urn:starling:request:{id}");
+        let instance = format!("urn:starling:trace:{trace}");
         let details = Details {
             r#type: format!("urn:starling:problem:{}", self.name()),
             title: self.title(),
@@ -144,32 +141,20 @@ impl Problem {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
-        (response, id)
+        response
     }
-}
-
-/// An id that is unique in this process, and very likely among all.
-fn request_id() -> String {
-    static STARTED: OnceLock<u64> = OnceLock::new();
-    static COUNT: AtomicU64 = AtomicU64::new(0);
-    let started = STARTED.get_or_init(|| {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-            ^ u64::from(std::process::id()).rotate_right(16)
-    });
-    format!("{started:016x}{:08x}", COUNT.fetch_add(1, Relaxed))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::Trace;
     use http_body_util::BodyExt;
 
     #[test]
     fn a_problem_names_its_type_status_and_occurrence() {
-        let (response, id) = Problem::BodyTooLarge { bytes_max: 10 }.response();
+        let trace = Trace::begin().id();
+        let response = Problem::BodyTooLarge { bytes_max: 10 }.response(trace);
         assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
         assert_eq!(
             response.headers()[header::CONTENT_TYPE],
@@ -181,18 +166,13 @@ mod tests {
         let details: serde_json::Value = serde_json::from_slice(&body).unwrap();
         assert_eq!(details["type"], "urn:starling:problem:body-too-large");
         assert_eq!(details["status"], 413);
-        assert_eq!(details["instance"], format!("urn:starling:request:{id}"));
+        assert_eq!(details["instance"], format!("urn:starling:trace:{trace}"));
     }
 
     #[test]
     fn a_busy_host_says_when_to_come_back() {
-        let (response, _) = Problem::Component(RequestError::Busy).response();
+        let response = Problem::Component(RequestError::Busy).response(Trace::begin().id());
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
-    }
-
-    #[test]
-    fn each_occurrence_has_an_id_of_its_own() {
-        assert_ne!(Problem::NoRoute.response().1, Problem::NoRoute.response().1);
     }
 }

@@ -22,6 +22,7 @@ use crate::drain::Draining;
 use crate::headers::RouteHeaders;
 use crate::limits::Limits;
 use crate::routes::Routes;
+use crate::timer::{self, Timer};
 
 /// Connections that the kernel completes before the host has accepted them.
 const BACKLOG: i32 = 1024;
@@ -55,6 +56,7 @@ pub struct Server {
     routes: Routes<Component>,
     limits: Limits,
     event_loops: NonZeroUsize,
+    timers: Vec<Timer>,
 }
 
 impl Server {
@@ -80,7 +82,15 @@ impl Server {
             routes,
             limits,
             event_loops,
+            timers: Vec::new(),
         })
+    }
+
+    /// Lets these timers run for as long as the server serves.
+    #[must_use]
+    pub fn with_timers(mut self, timers: Vec<Timer>) -> Self {
+        self.timers = timers;
+        self
     }
 
     /// The address listened on, with the port that was taken.
@@ -112,11 +122,18 @@ impl Server {
             })
             .collect::<io::Result<Vec<thread::JoinHandle<io::Result<usize>>>>>()?;
         drop(self.listener);
+        // Apart from the event loops: what a component does on time delays nobody's request.
+        let timers = timer::start(self.timers, draining, self.limits.drain_timeout)?;
         let mut cut_off = 0;
         for thread in threads {
             cut_off += thread
                 .join()
                 .map_err(|_| io::Error::other("an event loop panicked"))??;
+        }
+        if let Some(timers) = timers {
+            timers
+                .join()
+                .map_err(|_| io::Error::other("the timers' thread panicked"))?;
         }
         Ok(cut_off)
     }

@@ -1,6 +1,7 @@
 //! Names of attributes, as constants: a name is written once, and means the same in every event.
 //!
-//! Source: OpenTelemetry semantic conventions 1.37, HTTP and error attributes.
+//! Source: OpenTelemetry semantic conventions 1.37, HTTP and error attributes; for traces, "Trace Context in non-OTLP
+//! Log Formats".
 
 /// The request's method.
 pub const HTTP_REQUEST_METHOD: &str = "http.request.method";
@@ -12,5 +13,7 @@ pub const HTTP_ROUTE: &str = "http.route";
 pub const ERROR_TYPE: &str = "error.type";
 /// The component that handled the request.
 pub const COMPONENT: &str = "starling.component.name";
-/// Names one failed request, here and in the `instance` of the problem details its client got.
-pub const REQUEST_ID: &str = "starling.request.id";
+/// The trace that a request belongs to, also in the `instance` of the problem details that its client got.
+pub const TRACE_ID: &str = "trace_id";
+/// One request of a trace, as this host named it to the component.
+pub const SPAN_ID: &str = "span_id";

@@ -30,6 +30,9 @@
 //! | `/lost-swap/{label}/{key}` | two swaps from the same starting value | [`store`] |
 //! | `/increment/{label}/{key}?by=` | adds to a counter | [`store`] |
 //! | `/batch/{label}` | GET and DELETE `?keys=a,b`, PUT lines of `key=value` | [`store`] |
+//! | `/note/{label}/{key}` | keeps under the key what request arrived | [`timer`] |
+//! | `/shift/{label}?ms=` | counts up `begun`, waits, counts up `done`; sets `twice` if another is at it | [`timer`] |
+//! | `/gate/{label}/{key}` | succeeds once the key is there | [`timer`] |
 
 mod answer;
 mod flow;
@@ -38,6 +41,7 @@ mod query;
 mod reach;
 mod reflect;
 mod store;
+mod timer;
 
 use spin_sdk::http::{Request, StatusCode};
 use spin_sdk::http_service;
@@ -79,6 +83,9 @@ async fn handle(request: Request) -> Answer {
         ["lost-swap", label, key] => store::lost_swap(label, key),
         ["increment", label, key] => store::increment(&request, label, key),
         ["batch", label] => store::batch(request, label).await,
+        ["note", label, key] => timer::note(request, label, key).await,
+        ["shift", label] => timer::shift(&request, label).await,
+        ["gate", label, key] => timer::gate(label, key).await,
         _ => text(
             StatusCode::NOT_FOUND,
             format!("the test guest knows no {path}\n"),

@@ -27,6 +27,11 @@ pub(crate) fn hello() -> Answer {
 }
 
 pub(crate) async fn echo(request: Request) -> Answer {
+    answer::json(&told(request).await)
+}
+
+/// What request arrived, as JSON.
+pub(crate) async fn told(request: Request) -> Value {
     let (parts, body) = request.into_parts();
     let headers: Vec<Value> = parts
         .headers
@@ -37,12 +42,12 @@ pub(crate) async fn echo(request: Request) -> Answer {
         Ok(body) => json!(body.len()),
         Err(error) => json!(format!("{error:?}")),
     };
-    answer::json(&json!({
+    json!({
         "method": parts.method.as_str(),
         "uri": parts.uri.to_string(),
         "headers": headers,
         "body_bytes": body,
-    }))
+    })
 }
 
 pub(crate) fn environment() -> Answer {
