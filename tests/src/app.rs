@@ -53,15 +53,6 @@ impl App {
         Self::new(&format!("{}\n{settings}\n", guest_manifest("/...")))
     }
 
-    /// Any manifest of the voicemail application, open to anybody and without limits of rate.
-    #[must_use]
-    pub fn open(manifest: &str) -> Self {
-        Self {
-            open: true,
-            ..Self::new(manifest)
-        }
-    }
-
     /// Any manifest.
     ///
     /// # Panics

@@ -10,8 +10,9 @@ pub const KEY_BYTES_MIN: usize = 32;
 
 /// What tokens are signed and checked with.
 ///
-/// To rotate a key without anybody noticing: make the new key the current and the old one the
-/// previous everywhere, and drop the previous once the longest token has expired.
+/// To rotate a key without anybody noticing, while hosts are restarted one by one: make the new key
+/// the previous everywhere, so that it is checked; then the current, with the old one as the previous;
+/// then drop the old one, once the longest token has expired.
 pub struct Keys {
     pub(crate) current: Key,
     pub(crate) previous: Option<Key>,
