@@ -3,15 +3,20 @@
 //! The document is written by hand beside this file; the tests hold it against the table of routes, and
 //! a running host is held against the document by schemathesis.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, ETAG};
+use http::header::{self, CACHE_CONTROL};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 
+use crate::conditional::{etag, unless_known};
 use crate::negotiate::accepts;
 use crate::problem::Problem;
 use crate::response::{self, Body, JSON};
 
 const DOCUMENT: &str = include_str!("openapi.json");
+
+static ETAG: LazyLock<String> = LazyLock::new(|| etag(DOCUMENT.as_bytes()));
 
 /// Shows the document, which changes with releases alone.
 pub(crate) fn get(headers: &HeaderMap) -> Result<Response<Body>, Problem> {
@@ -27,7 +32,6 @@ pub(crate) fn get(headers: &HeaderMap) -> Result<Response<Body>, Problem> {
         CACHE_CONTROL,
         HeaderValue::from_static("public, max-age=300"),
     );
-    let etag = concat!("\"", env!("CARGO_PKG_VERSION"), "\"");
-    fields.insert(ETAG, HeaderValue::from_static(etag));
-    Ok(response)
+    fields.extend(response::header(header::ETAG, ETAG.clone()));
+    Ok(unless_known(headers, response))
 }
