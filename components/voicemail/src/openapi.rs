@@ -35,3 +35,82 @@ pub(crate) fn get(headers: &HeaderMap) -> Result<Response<Body>, Problem> {
     fields.extend(response::header(header::ETAG, ETAG.clone()));
     Ok(unless_known(headers, response))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::DOCUMENT;
+    use crate::route::{Part, Resource};
+
+    /// The documented path of a resource. A new one stops this from compiling, for it needs a path in
+    /// the document, and a line below.
+    fn template(resource: &Resource) -> String {
+        let part = match resource {
+            Resource::OpenApi => return "/v1/openapi.json".into(),
+            Resource::Sessions => return "/v1/sessions".into(),
+            Resource::Distribution => return "/v1/messages".into(),
+            Resource::Mailboxes => return "/v1/mailboxes".into(),
+            Resource::Mailbox { .. } => return "/v1/mailboxes/{mailbox}".into(),
+            Resource::Of { part, .. } => match part {
+                Part::Summary => "summary",
+                Part::Messages => "messages",
+                Part::Message { .. } => "messages/{message}",
+                Part::Audio { .. } => "messages/{message}/audio",
+                Part::Peaks { .. } => "messages/{message}/audio/peaks",
+                Part::Comment { .. } => "messages/{message}/comment",
+                Part::Forward { .. } => "messages/{message}/forward",
+                Part::Heard => "greeting",
+                Part::Greeting { .. } => "greetings/{kind}",
+            },
+            Resource::Maintenance => unreachable!("nobody is told of it"),
+        };
+        format!("/v1/mailboxes/{{mailbox}}/{part}")
+    }
+
+    #[test]
+    fn every_resource_is_documented() {
+        let document: Value = serde_json::from_str(DOCUMENT).expect("JSON");
+        let paths = document["paths"].as_object().expect("paths").keys();
+        let documented: BTreeSet<_> = paths.cloned().collect();
+        let of = |part| Resource::Of {
+            mailbox: "anna".into(),
+            part,
+        };
+        let message = || "0a".to_owned();
+        let resources = [
+            Resource::OpenApi,
+            Resource::Sessions,
+            Resource::Distribution,
+            Resource::Mailboxes,
+            Resource::Mailbox {
+                mailbox: "anna".into(),
+            },
+            of(Part::Summary),
+            of(Part::Messages),
+            of(Part::Message { message: message() }),
+            of(Part::Audio { message: message() }),
+            of(Part::Peaks { message: message() }),
+            of(Part::Comment { message: message() }),
+            of(Part::Forward { message: message() }),
+            of(Part::Heard),
+            of(Part::Greeting {
+                kind: "busy".into(),
+            }),
+        ];
+        assert_eq!(
+            resources.iter().map(template).collect::<BTreeSet<_>>(),
+            documented
+        );
+        for path in &documented {
+            let path = path.replace("{mailbox}", "anna");
+            let path = path.replace("{message}", "0a").replace("{kind}", "busy");
+            assert!(
+                resources.contains(&Resource::of(&path).expect(&path)),
+                "{path}"
+            );
+        }
+    }
+}
