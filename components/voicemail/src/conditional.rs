@@ -13,14 +13,18 @@ use crate::problem::Problem;
 use crate::response::{self, Body};
 
 /// The entity tag of a representation in JSON, with its quotes.
-fn etag(json: &[u8]) -> String {
+pub(crate) fn etag(json: &[u8]) -> String {
     let digest = Digest::of(json).to_string();
     format!("\"{}\"", &digest[..32])
 }
 
 /// An answer to GET or HEAD with its entity tag: 304 if the client has it.
 pub(crate) fn shown(headers: &HeaderMap, value: &impl Serialize) -> Response<Body> {
-    let response = tagged(StatusCode::OK, value);
+    unless_known(headers, tagged(StatusCode::OK, value))
+}
+
+/// An answer that has an entity tag: 304 if the client has it.
+pub(crate) fn unless_known(headers: &HeaderMap, response: Response<Body>) -> Response<Body> {
     let tag = response
         .headers()
         .get(ETAG)

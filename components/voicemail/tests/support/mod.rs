@@ -6,6 +6,8 @@
 
 #![expect(dead_code, reason = "each test file uses its own part of this")]
 
+pub(crate) mod contract;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::future::Future;
@@ -13,6 +15,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use bytes::Bytes;
+use contract::{Contract, Got, Sent};
 use futures::executor::block_on;
 use futures::future::{join_all, poll_fn};
 use futures::stream;
@@ -496,9 +499,14 @@ impl Call {
     }
 
     pub(crate) async fn run(self) -> Answer {
+        let (method, headers) = (self.method.clone(), self.headers.clone());
         let request = Request::builder().method(self.method).uri(&self.path);
         let mut request = request.body(()).expect("a request");
         *request.headers_mut() = self.headers;
+        let sent_body = match &self.body {
+            Payload::Whole(body) => Some(body.clone()),
+            Payload::Pieces(..) => None,
+        };
         let response = match self.body {
             Payload::Whole(body) => {
                 if !body.is_empty() {
@@ -525,12 +533,20 @@ impl Call {
                 Err(error) => broken = Some(error),
             }
         }
-        Answer {
+        let answer = Answer {
             status: parts.status,
             headers: parts.headers,
             body: content.into(),
             broken,
-        }
+        };
+        let sent = Sent {
+            method: &method,
+            target: &self.path,
+            headers: &headers,
+            body: sent_body.as_deref(),
+        };
+        Contract::get().check(&sent, &answer.got());
+        answer
     }
 }
 
@@ -544,6 +560,16 @@ pub(crate) fn wait<T>(future: impl Future<Output = T>) -> T {
 }
 
 impl Answer {
+    /// As the contract sees it.
+    fn got(&self) -> Got<'_> {
+        Got {
+            status: self.status.as_u16(),
+            headers: &self.headers,
+            body: &self.body,
+            whole: self.broken.is_none(),
+        }
+    }
+
     #[track_caller]
     pub(crate) fn expect(self, status: StatusCode) -> Self {
         assert_eq!(
