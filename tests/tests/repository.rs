@@ -25,6 +25,10 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["starling-access", "starling-mailbox"],
     ),
     ("starling-test-guest", &[]),
+    (
+        "starling-fuzz",
+        &["starling-access", "starling-mailbox", "starling-voicemail"],
+    ),
     ("xtask", &[]),
     ("starling-tests", &[]),
     (
@@ -174,14 +178,15 @@ fn every_source_file_opens_by_saying_what_it_is_for() {
 }
 
 #[test]
-fn binaries_are_fixtures() {
+fn binaries_are_fixtures_or_tried_by_the_fuzzer() {
     for path in tracked() {
+        let is_tried = path.starts_with("fuzz/corpus/");
         let is_fixture = Path::new(&path)
             .parent()
             .is_some_and(|folder| folder.ends_with("fixtures"))
             || path.contains("/fixtures/");
         let is_binary = read(&path).contains(&0);
-        assert!(is_fixture || !is_binary, "{path} is binary");
+        assert!(is_fixture || is_tried || !is_binary, "{path} is binary");
     }
 }
 

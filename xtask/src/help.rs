@@ -12,6 +12,7 @@ Commands:
   build   compile the host and the components
   up      build, then serve spin.toml with the host just built
   test    everything that must hold before a change is merged; CI runs this
+  fuzz    try generated inputs on everything that reads bytes from outside
   bench   measure, and print a table
   help    explain a command: `cargo xtask help test`
 
@@ -74,17 +75,46 @@ Everything that must hold before a change is merged. CI runs exactly this.
 Usage: cargo xtask test [<filter>...]
 
 In order, stopping at the first failure with the command to run again:
-  tools       espeak-ng, sox and curl, which make and fetch the speech that is deposited; missing ones
-              are installed on Debian (as root, or through sudo), after saying so
+  tools       espeak-ng, sox and curl, which make and fetch the speech that is deposited, and a C++ compiler
+              for the fuzzer; missing ones are installed on Debian (as root, or through sudo), after saying so
   format      cargo fmt --check
   build       the host, the components and the tests' own component, as `cargo xtask build --tests`
   clippy      every package, warnings are errors
   unit tests  the small packages in the dev profile; those that link wasmtime in release, where it is built anyway
+  fuzzing     every fuzz target, for a few seconds
   end to end  the tests in tests/, against the binary just built
 
 With filters, only the builds and the tests run, and of these only tests whose name contains one of them:
   cargo xtask test drain
   cargo xtask test lost_swap_keeps_first_value
+";
+
+const FUZZ: &str = "\
+Try generated inputs on everything that reads bytes from outside, guided by which code each of them reaches.
+
+Usage: cargo xtask fuzz [--seconds <n>] [--keep] [<target>...]
+
+Targets, in fuzz/fuzz_targets; all of them unless some are named:
+  audio       recognising, decoding and drawing a recording
+  cursor      ids, cursors and the other texts of URLs and members
+  json        JSON bodies, queries, headers
+  multipart   deposits as forms
+  record      everything that is stored
+  token       bearer tokens
+
+Options:
+  --seconds <n>   how long each target runs; 10 unless given
+  --keep          add what reaches new code to fuzz/corpus, to be committed
+
+A panic, an input that takes 30 s, and one that takes 1 GiB are findings: the input is written to target/fuzz/crashes,
+and the command that repeats it is printed. Mend it, and keep the input as a test of the package concerned.
+What else reached new code stays in target/fuzz/corpus, and the next run begins with it.
+
+The C++ compiler that libFuzzer needs is installed on Debian if there is none (as root, or through sudo), after saying so.
+
+Examples:
+  cargo xtask fuzz --seconds 600 --keep
+  cargo xtask fuzz audio
 ";
 
 const BENCH: &str = "\
@@ -110,6 +140,7 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
         "build" => Ok(BUILD),
         "up" => Ok(UP),
         "test" => Ok(TEST),
+        "fuzz" => Ok(FUZZ),
         "bench" => Ok(BENCH),
         "help" => Ok(OVERVIEW),
         unknown => Err(self::unknown(unknown)),
@@ -119,6 +150,6 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
 /// The failure for a command that does not exist.
 pub(crate) fn unknown(command: &str) -> Failure {
     Failure::Usage(format!(
-        "there is no command `{command}`; the commands are build, up, test, bench and help"
+        "there is no command `{command}`; the commands are build, up, test, fuzz, bench and help"
     ))
 }

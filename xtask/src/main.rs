@@ -1,4 +1,4 @@
-//! The chores of the repository, behind one command: `cargo xtask build | up | test | bench | help`.
+//! The chores of the repository, behind one command: `cargo xtask build | up | test | fuzz | bench | help`.
 //!
 //! Everything a person or a continuous-integration machine does to this repository goes through here, so that
 //! both do the same. The alias `cargo xtask` lives in `.cargo/config.toml`.
@@ -7,11 +7,12 @@
 //! - [`workspace`] knows where things are and which packages are guests;
 //! - [`toolchain`] finds, or installs, what compiles the guests to wasm32-wasip2;
 //! - [`debian`] installs Debian packages, saying so first;
-//! - [`build`], [`up`], [`test`] and [`bench`] are the commands; [`help`] explains them.
+//! - [`build`], [`up`], [`test`], [`fuzz`] and [`bench`] are the commands; [`help`] explains them.
 
 mod bench;
 mod build;
 mod debian;
+mod fuzz;
 mod help;
 mod step;
 mod test;
@@ -52,6 +53,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "build" => build::run(&build::Options::parse(rest)?)?,
         "up" => return up::run(rest),
         "test" => test::run(&test::Options::parse(rest)?)?,
+        "fuzz" => fuzz::run(&fuzz::Options::parse(rest)?)?,
         "bench" => bench::run(rest)?,
         "help" | "--help" | "-h" => print!(
             "{}",

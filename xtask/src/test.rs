@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::build;
 use crate::debian;
+use crate::fuzz;
 use crate::step::{self, Failure};
 use crate::toolchain::Toolchain;
 use crate::workspace::{GUEST_TARGET, GUESTS, TEST_GUESTS, Workspace};
@@ -83,6 +84,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     )?;
     if !filtered {
         lint(&workspace, &toolchain)?;
+        fuzz::lint(&workspace)?;
     }
     let tests = |what, profile: &[&str], packages: &[&str]| {
         let mut cargo = workspace.cargo();
@@ -93,6 +95,9 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
         step::run(what, &mut cargo)
     };
     tests("Testing the small packages", &[], SMALL_PACKAGES)?;
+    if !filtered {
+        fuzz::run(&fuzz::Options::of_a_test())?;
+    }
     tests("Testing the host's packages", &["--release"], HOST_PACKAGES)?;
     tests("Testing end to end", &["--release"], &[END_TO_END])?;
     let (minutes, seconds) = (
@@ -176,6 +181,7 @@ mod tests {
     fn every_package_of_the_workspace_is_tested_or_a_guest() {
         let workspace = Workspace::find().unwrap();
         let mut known: Vec<&str> = [SMALL_PACKAGES, HOST_PACKAGES, &[END_TO_END]].concat();
+        known.push(fuzz::PACKAGE);
         known.extend(GUESTS.iter().chain(TEST_GUESTS).map(|guest| guest.package));
         let tree = step::ask(workspace.cargo().args([
             "tree",

@@ -79,7 +79,7 @@ impl Attempts {
     /// After one more that failed; `None` if it was the last.
     #[must_use]
     pub fn failed(self, now_ms: u64) -> Option<Self> {
-        let failed = self.failed + 1;
+        let failed = self.failed.saturating_add(1);
         let delay_ms = RETRY_MS_MIN
             .saturating_mul(1 << failed.saturating_sub(1).min(20))
             .min(RETRY_MS_MAX);

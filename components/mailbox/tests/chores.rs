@@ -47,6 +47,16 @@ fn attempts_wait_longer_each_time_and_end() {
     assert_eq!(days, 2, "some three days");
 }
 
+/// Found by fuzzing stored bytes.
+#[test]
+fn a_count_of_attempts_that_was_never_reached_ends_them() {
+    let damaged = Attempts {
+        failed: u32::MAX,
+        due_at_ms: u64::MAX,
+    };
+    assert_eq!(damaged.failed(NOW_MS), None);
+}
+
 #[test]
 fn nothing_stored_is_empty() {
     assert_eq!(DirectoryShard::decode(None), Ok(DirectoryShard::default()));

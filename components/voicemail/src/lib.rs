@@ -33,6 +33,9 @@ mod cors;
 mod deposit;
 mod directory;
 mod form;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 #[cfg(target_family = "wasm")]
 mod guest;
 mod json;

@@ -18,7 +18,7 @@ pub(crate) fn id(platform: &impl Platform, headers: &HeaderMap) -> String {
 }
 
 /// Reads `version "-" trace-id "-" parent-id "-" flags`; later versions may have more behind.
-fn trace_id(traceparent: &str) -> Option<&str> {
+pub(crate) fn trace_id(traceparent: &str) -> Option<&str> {
     let mut fields = traceparent.split('-');
     let (version, trace, parent, flags) = (
         fields.next()?,

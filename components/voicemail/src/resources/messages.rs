@@ -29,7 +29,7 @@ const SEARCH_BYTES_MAX: usize = 128;
 
 /// What a client asks of the list.
 #[derive(Clone, Debug, Eq, PartialEq)]
-struct Listing {
+pub(crate) struct Listing {
     search: Search,
     after: Option<Cursor>,
     limit: usize,
@@ -187,7 +187,8 @@ async fn flag_all<P: Platform>(
     Ok((mailbox, not_found))
 }
 
-fn parse(query: &str) -> Result<Listing, Problem> {
+/// Reads the query of a list.
+pub(crate) fn parse(query: &str) -> Result<Listing, Problem> {
     let mut listing = Listing {
         search: Search::default(),
         after: None,
