@@ -31,6 +31,9 @@ const JOBS: usize = 2;
 /// The longest input: long enough for every format to be whole, short enough for thousands a second.
 const INPUT_BYTES_MAX: u32 = 4096;
 
+/// The longest input that is added to the committed corpus.
+const KEPT_BYTES_MAX: u32 = 256;
+
 /// Slower than this, or larger, is a finding too. A machine that is busy with something else is none.
 const INPUT_SECONDS_MAX: u32 = 30;
 const MEMORY_MIB_MAX: u32 = 1024;
@@ -317,13 +320,14 @@ impl Fuzzing<'_> {
         })
     }
 
-    /// Adds to the committed corpus what reaches code that nothing in it reaches.
+    /// Adds to the committed corpus the few inputs that reach all the code which nothing in it reaches.
     fn keep(&self, target: &Target) -> Result<(), Failure> {
         let mut program = self.program(target);
         program
-            .arg("-merge=1")
+            .arg("-set_cover_merge=1")
             // One input for each piece of code, not for each number of times that it is reached: a tenth of them.
             .arg("-use_counters=0")
+            .arg(format!("-max_len={KEPT_BYTES_MAX}"))
             .arg(self.committed(target))
             .arg(self.folder("corpus", target)?);
         let log = self.logged(target, &mut program)?;
@@ -416,17 +420,22 @@ mod tests {
     }
 
     #[test]
-    fn every_target_is_a_program_with_a_corpus() {
+    fn every_target_is_a_program_with_a_small_corpus() {
         let fuzz = Workspace::find().unwrap().root.join("fuzz");
         let manifest = std::fs::read_to_string(fuzz.join("Cargo.toml")).unwrap();
         assert_eq!(manifest.matches("[[bin]]").count(), TARGETS.len());
+        let mut corpus_bytes = 0;
         for Target { name, seeds } in TARGETS {
             assert!(manifest.contains(&format!("name = \"{name}\"")), "{name}");
             assert!(fuzz.join("corpus").join(name).is_dir(), "{name}");
             for seeds in *seeds {
                 assert!(fuzz.parent().unwrap().join(seeds).is_dir(), "{seeds}");
             }
+            for input in std::fs::read_dir(fuzz.join("corpus").join(name)).unwrap() {
+                corpus_bytes += input.unwrap().metadata().unwrap().len();
+            }
         }
+        assert!(corpus_bytes < 200 * 1024, "{corpus_bytes} bytes of corpus");
     }
 
     #[test]

@@ -47,7 +47,7 @@ fn attempts_wait_longer_each_time_and_end() {
     assert_eq!(days, 2, "some three days");
 }
 
-/// Found by fuzzing stored bytes.
+/// Seen when the fuzz target for stored bytes was written; its seed is `owed-for-ever`.
 #[test]
 fn a_count_of_attempts_that_was_never_reached_ends_them() {
     let damaged = Attempts {
