@@ -211,32 +211,25 @@ impl<'p, P: Platform> Slots<'p, P> {
         Err(Problem::Contention)
     }
 
-    /// Replaces what `make` makes of the own record's chores, without any change that shows.
+    /// Changes the own record's chores, if there is a record; `make` answers whether it did. Nothing
+    /// that shows changes, and the record does not grow by it.
     pub(crate) async fn change_chores(
         &self,
         id: &MailboxId,
         mut make: impl FnMut(&mut Record) -> bool,
     ) -> Result<(), Problem> {
         let key = keys::slot(id);
-        let failed = |error| unavailable(self.platform, &format!("change {key}"), &error);
-        let mut swap = self.own.begin_swap(&key).await.map_err(failed)?;
-        for _ in 0..SWAPS_MAX {
-            if swap.current().is_none() {
-                return Ok(());
-            }
-            let mut own = self.decode_own(&key, swap.current())?;
-            if !make(&mut own) {
-                return Ok(());
-            }
-            match swap.swap(encoded(&own)?).await.map_err(failed)? {
-                Swapped::Won => return Ok(()),
-                Swapped::Lost(fresh) => swap = fresh,
-            }
-        }
-        Err(Problem::Contention)
+        let changed = self.change_value(&key, |bytes| {
+            let Some(bytes) = bytes else {
+                return Ok(None);
+            };
+            let mut own = decode(bytes)?;
+            Ok(make(&mut own).then(|| encode(&own)))
+        });
+        changed.await
     }
 
-    /// Changes any other value of the own store by compare-and-swap. `make` is shown what is there
+    /// Changes a value of the own store by compare-and-swap. `make` is shown what is there
     /// and answers with what is to be there, or `None` to leave it.
     pub(crate) async fn change_value(
         &self,
