@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use crate::build;
 use crate::debian;
+use crate::python;
 use crate::step::{self, Failure};
 use crate::toolchain::Toolchain;
 use crate::workspace::{GUEST_TARGET, GUESTS, TEST_GUESTS, Workspace};
@@ -66,6 +67,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let begun = Instant::now();
     let workspace = Workspace::find()?;
     install_tools()?;
+    python::install(&workspace)?;
     let filtered = !options.filters.is_empty();
     if !filtered {
         step::run(
