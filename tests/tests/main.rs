@@ -9,6 +9,7 @@ mod guests;
 mod imports;
 mod manifest;
 mod misbehaving;
+mod openapi;
 mod places;
 mod repository;
 mod startup;
