@@ -42,6 +42,22 @@ pub fn component(file: &str) -> PathBuf {
     path
 }
 
+/// A program of the tests that is Python, such as `schemathesis`.
+///
+/// # Panics
+///
+/// Where it is not installed, with how to install it.
+#[must_use]
+pub fn python(program: &str) -> PathBuf {
+    let path = target().join("python/bin").join(program);
+    assert!(
+        path.is_file(),
+        "no {program} at {}: `cargo xtask test openapi` installs it",
+        path.display()
+    );
+    path
+}
+
 /// Cargo's output folder: tests and benchmarks run from `<target>/<profile>/deps/`.
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("the path of this program is known");

@@ -10,6 +10,7 @@ mod guests;
 mod imports;
 mod manifest;
 mod misbehaving;
+mod openapi;
 mod places;
 mod repository;
 mod service;

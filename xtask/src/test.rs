@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::build;
 use crate::debian;
 use crate::fuzz;
+use crate::python;
 use crate::step::{self, Failure};
 use crate::toolchain::Toolchain;
 use crate::workspace::{GUEST_TARGET, GUESTS, TEST_GUESTS, Workspace};
@@ -68,6 +69,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let begun = Instant::now();
     let workspace = Workspace::find()?;
     install_tools()?;
+    python::install(&workspace)?;
     let filtered = !options.filters.is_empty();
     if !filtered {
         step::run(

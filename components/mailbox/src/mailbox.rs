@@ -87,9 +87,6 @@ pub enum DepositError {
         /// How long it may play.
         max_ms: u64,
     },
-    /// It was received so long ago that it would not be kept.
-    #[error("the message is older than the {0} days for which the mailbox keeps messages")]
-    Expired(u32),
     /// The quota of messages is used up.
     #[error("the mailbox holds {0} messages, which is its quota")]
     TooManyMessages(u32),
@@ -265,7 +262,7 @@ impl Mailbox {
     /// # Errors
     ///
     /// [`DepositError`] if there is no such mailbox, if it is full, if the message is longer than the
-    /// mailbox takes or would have expired already, or if the id belongs to another audio.
+    /// mailbox takes, or if the id belongs to another audio.
     pub fn deposit(&self, id: MessageId, header: Header) -> Result<Slot, DepositError> {
         if !self.exists() {
             return Err(DepositError::NoSuchMailbox);
@@ -287,10 +284,9 @@ impl Mailbox {
                 max_ms: profile.message_ms_max(),
             });
         }
-        let expires_at_ms = expires_at_ms(header.received_at_ms, profile.retention_days());
-        if expires_at_ms <= self.now_ms {
-            return Err(DepositError::Expired(profile.retention_days()));
-        }
+        // From the deposit on, not from when it was received: messages that are moved here from
+        // elsewhere are old.
+        let expires_at_ms = expires_at_ms(self.now_ms, profile.retention_days());
         let held = self.summary();
         if held.messages >= profile.quota_messages() {
             return Err(DepositError::TooManyMessages(held.messages));

@@ -44,10 +44,11 @@ pub struct Header {
     pub forwarded: Option<Forwarded>,
 }
 
-/// When a message expires that is kept for so many days, in milliseconds since the Unix epoch, UTC.
-pub(crate) fn expires_at_ms(received_at_ms: u64, retention_days: u32) -> u64 {
+/// When a message expires that is kept for so many days from an instant on, in milliseconds since the
+/// Unix epoch, UTC.
+pub(crate) fn expires_at_ms(from_ms: u64, retention_days: u32) -> u64 {
     const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-    received_at_ms.saturating_add(u64::from(retention_days) * DAY_MS)
+    from_ms.saturating_add(u64::from(retention_days) * DAY_MS)
 }
 
 /// How a message came from another mailbox.

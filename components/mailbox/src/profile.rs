@@ -116,7 +116,7 @@ registers! {
     quota_messages: u32 = QUOTA_MESSAGES_DEFAULT,
     /// How many bytes of audio it may hold, those in the trash included.
     quota_bytes: u64 = QUOTA_BYTES_DEFAULT,
-    /// For how many days messages are kept after they were received. It holds for what is deposited
+    /// For how many days messages are kept after they were deposited. It holds for what is deposited
     /// from then on: each message carries its own expiry.
     retention_days: u32 = RETENTION_DAYS_DEFAULT,
     /// How long a message may play, in milliseconds.

@@ -353,7 +353,7 @@ impl Problem {
                 mailbox: mailbox.into(),
             },
             DepositError::IdReused => IdempotencyKeyReused,
-            DepositError::TooLong { .. } | DepositError::Expired(_) => DepositRefused {
+            DepositError::TooLong { .. } => DepositRefused {
                 detail: error.to_string(),
             },
             DepositError::TooManyMessages(_) | DepositError::TooManyBytes { .. } => MailboxFull {

@@ -58,7 +58,7 @@ fn raw_audio_becomes_a_message() {
         "media_type": "audio/wav", "urgent": true, "private": true,
         "seen": false, "saved": false, "deleted": false, "region": "local",
         "reply_to": null, "forwarded_by": null, "comment": null,
-        "expires_at": "2026-03-31T23:59:59.5Z",
+        "expires_at": "2026-04-01T00:00:00Z",
     });
     assert_eq!(message, expected);
     let path = format!("/v1/mailboxes/anna/messages/{id}");

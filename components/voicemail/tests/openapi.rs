@@ -271,6 +271,27 @@ fn types(schema: &Value) -> BTreeSet<String> {
         .collect()
 }
 
+#[test]
+fn table_of_the_manual_is_complete() {
+    let manual = include_str!("../../../docs/api.md");
+    let (_, problems) = manual.split_once("\n## Problems\n").expect("the table");
+    let mut table = table();
+    table.extend(OF_THE_HOST.map(|(name, status)| (name.to_owned(), status)));
+    let mut told = BTreeMap::new();
+    for row in problems
+        .lines()
+        .filter(|line| line.starts_with("| `") && !line.contains("`type`"))
+    {
+        let mut cells = row.split('|').skip(1);
+        let names = cells.next().expect("types");
+        let status: u64 = cells.next().expect("a status").trim().parse().expect(row);
+        for name in names.split('`').skip(1).step_by(2) {
+            assert_eq!(told.insert(name.to_owned(), status), None, "{name}");
+        }
+    }
+    assert_eq!(told, table);
+}
+
 // === Answers ===
 
 const KEY: &str = "a key that only the tests have, and nobody else";
