@@ -75,14 +75,9 @@ Everything that must hold before a change is merged. CI runs exactly this.
 Usage: cargo xtask test [<filter>...]
 
 In order, stopping at the first failure with the command to run again:
-<<<<<<< HEAD
   tools       espeak-ng, sox and curl, which make and fetch the speech that is deposited, and a C++ compiler
-              for the fuzzer; missing ones are installed on Debian (as root, or through sudo), after saying so
-=======
-  tools       espeak-ng, sox and curl, which make and fetch the speech that is deposited; missing ones
-              are installed on Debian (as root, or through sudo), after saying so. And schemathesis, which
-              tries the API by its document, in a virtual environment in target/python
->>>>>>> openapi
+              for the fuzzer; missing ones are installed on Debian (as root, or through sudo), after saying so.
+              And schemathesis, which tries the API by its document, in a virtual environment in target/python
   format      cargo fmt --check
   build       the host, the components and the tests' own component, as `cargo xtask build --tests`
   clippy      every package, warnings are errors

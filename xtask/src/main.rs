@@ -6,13 +6,8 @@
 //! - [`step`] announces a command, runs it and stops at the first failure;
 //! - [`workspace`] knows where things are and which packages are guests;
 //! - [`toolchain`] finds, or installs, what compiles the guests to wasm32-wasip2;
-<<<<<<< HEAD
-//! - [`debian`] installs Debian packages, saying so first;
-//! - [`build`], [`up`], [`test`], [`fuzz`] and [`bench`] are the commands; [`help`] explains them.
-=======
 //! - [`debian`] installs Debian packages, and [`python`] what the tests need of Python, saying so first;
-//! - [`build`], [`up`], [`test`] and [`bench`] are the commands; [`help`] explains them.
->>>>>>> openapi
+//! - [`build`], [`up`], [`test`], [`fuzz`] and [`bench`] are the commands; [`help`] explains them.
 
 mod bench;
 mod build;

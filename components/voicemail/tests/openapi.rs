@@ -665,8 +665,11 @@ fn refusals_are_as_documented() {
         "idempotency-key-reused",
         world.ok("POST", &messages, 422, reused),
     );
-    let old = |call: Call| deposit(call).header("voicemail-received-at", "2020-01-01T00:00:00Z");
-    refused("deposit-refused", world.ok("POST", &messages, 422, old));
+    let short = |call: Call| call.json(r#"{"message_duration_ms_max": 1}"#);
+    world.ok("PUT", "/v1/mailboxes/anna", 200, short);
+    refused("deposit-refused", world.ok("POST", &messages, 422, deposit));
+    let long = |call: Call| call.json(r#"{"message_duration_ms_max": 60000}"#);
+    world.ok("PUT", "/v1/mailboxes/anna", 200, long);
 
     // What is too much, or fails.
     world.world.set("deposits_per_minute", "1");
