@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Join, Origin, Region};
+use crate::{AHEAD_MAX_MS, Join, Origin, Region};
 
 /// How many wrong PINs in a row lock nothing yet.
 pub const FAILURES_FREE: u32 = 4;
@@ -75,8 +75,11 @@ impl SignIns {
             .saturating_mul(1 << doublings.min(16))
             .min(LOCK_MS_MAX);
         let last_ms = self.failures.values().map(|seen| seen.last_ms).max()?;
-        // Not from the future: a region whose clock is ahead must not lock for longer.
-        let until_ms = last_ms.min(now_ms).saturating_add(lock_ms);
+        if last_ms > now_ms.saturating_add(AHEAD_MAX_MS) {
+            // A clock that far ahead says nothing of when it was.
+            return None;
+        }
+        let until_ms = last_ms.saturating_add(lock_ms);
         (until_ms > now_ms).then_some(until_ms)
     }
 

@@ -1,7 +1,8 @@
 //! Wrong PINs lock a mailbox, wherever they are tried, and the right one forgives those it knew of.
 
 use starling_mailbox::{
-    FAILURES_FREE, Join, LOCK_MS_MAX, LOCK_MS_MIN, Mailbox, Origin, ProfileChange, Slot,
+    AHEAD_MAX_MS, FAILURES_FREE, Join, LOCK_MS_MAX, LOCK_MS_MIN, Mailbox, Origin, ProfileChange,
+    Slot,
 };
 
 const NOW_MS: u64 = 1_000_000;
@@ -77,12 +78,20 @@ fn right_pin_forgives_what_it_knew_of_and_nothing_else() {
 }
 
 #[test]
-fn clock_that_is_ahead_locks_for_no_longer() {
-    let mut slot = created();
-    for _ in 0..=FAILURES_FREE {
-        let delta = seen(&[&slot]).sign_in_failed(&at("eu", NOW_MS + 60_000));
-        slot.join(delta);
-    }
-    let until_ms = locked_until_ms(&[&slot], NOW_MS);
-    assert_eq!(until_ms, Some(NOW_MS + LOCK_MS_MIN));
+fn clock_that_is_ahead_locks_for_no_longer_than_it_is_ahead() {
+    let locked = |ahead_ms: u64| {
+        let mut slot = created();
+        for _ in 0..=FAILURES_FREE {
+            let delta = seen(&[&slot]).sign_in_failed(&at("eu", NOW_MS + ahead_ms));
+            slot.join(delta);
+        }
+        slot
+    };
+    let slot = locked(60_000);
+    let until_ms = NOW_MS + 60_000 + LOCK_MS_MIN;
+    assert_eq!(locked_until_ms(&[&slot], NOW_MS), Some(until_ms));
+    assert_eq!(locked_until_ms(&[&slot], until_ms), None);
+    // Beyond what clocks may differ, it is no clock.
+    let slot = locked(AHEAD_MAX_MS + 1);
+    assert_eq!(locked_until_ms(&[&slot], NOW_MS), None);
 }

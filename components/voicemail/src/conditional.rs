@@ -59,14 +59,23 @@ pub(crate) fn check(headers: &HeaderMap, value: Option<&impl Serialize>) -> Resu
         return Ok(());
     }
     let tag = value.map(|value| etag(&serde_json::to_vec(value).unwrap_or_default()));
-    let matches = |header, how| match &tag {
+    check_tag(headers, tag.as_deref())
+}
+
+/// The same, for what has the entity tag `tag`, with its quotes.
+///
+/// # Errors
+///
+/// [`Problem::PreconditionFailed`] if the client meant another state.
+pub(crate) fn check_tag(headers: &HeaderMap, tag: Option<&str>) -> Result<(), Problem> {
+    let matches = |header, how| match tag {
         Some(tag) => lists(headers, header, tag, how),
         None => false,
     };
     let holds = if headers.contains_key(IF_MATCH) {
         matches(IF_MATCH, Strongly)
     } else {
-        !matches(IF_NONE_MATCH, Weakly)
+        !headers.contains_key(IF_NONE_MATCH) || !matches(IF_NONE_MATCH, Weakly)
     };
     if holds {
         Ok(())

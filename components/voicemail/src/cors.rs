@@ -6,8 +6,8 @@
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS, ACCESS_CONTROL_ALLOW_ORIGIN,
-    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ACCESS_CONTROL_REQUEST_METHOD, ALLOW,
+    ORIGIN, VARY,
 };
 use http::{HeaderMap, HeaderValue, Method, Response};
 
@@ -65,6 +65,8 @@ impl Cors {
             return None;
         }
         let mut response = response::no_content();
+        let known = HeaderValue::from_static(allow);
+        response.headers_mut().insert(ALLOW, known);
         if self.allowed.is_some() {
             let fields = response.headers_mut();
             fields.insert(

@@ -13,7 +13,9 @@
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Body;
-use starling_mailbox::{Audio, Header, Mailbox, MailboxId, MessageId, RateLimits, Record, TooFast};
+use starling_mailbox::{
+    Audio, Header, Mailbox, MailboxId, MessageId, RateLimits, Record, Stamp, TooFast,
+};
 
 use crate::limits;
 use crate::particulars::{IdempotencyKey, Particulars};
@@ -94,14 +96,19 @@ where
     let limits = limits::deposits(slots.platform()).await?;
     recording.store(slots, &header.audio).await?;
     let mut named_by_own_slot = false;
-    let placed = place(slots, id, message, &header, limits, |record| {
+    let place_in = Place {
+        id,
+        deleted: mailbox.deleted().cloned(),
+        message,
+    };
+    let placed = place(slots, &place_in, &header, limits, |record| {
         named_by_own_slot = names(record, message, &header.audio);
     });
     match placed.await {
         Ok(mailbox) => {
             // A purge, or a deletion of the mailbox, may have overtaken it.
             if mailbox.message(message).is_none() && !named_by_own_slot {
-                discard(slots, &header.audio).await;
+                withdraw(slots, &header.audio, id, message).await;
             }
             Ok(Deposited {
                 mailbox,
@@ -118,24 +125,36 @@ where
                 _ => false,
             };
             if nobody_elses {
-                discard(slots, &header.audio).await;
+                withdraw(slots, &header.audio, id, message).await;
             }
             Err(problem)
         }
     }
 }
 
+/// Where a message goes.
+pub(crate) struct Place<'a> {
+    pub(crate) id: &'a MailboxId,
+    /// When the mailbox had last been deleted, as far as was known when the message got its id: one that
+    /// was made anew since is another mailbox, and may be another subscriber's.
+    pub(crate) deleted: Option<Stamp>,
+    pub(crate) message: MessageId,
+}
+
 /// Writes a header, whose audio is stored. `look` is shown the own record of each try.
 pub(crate) async fn place<P: Platform>(
     slots: &Slots<'_, P>,
-    id: &MailboxId,
-    message: MessageId,
+    place: &Place<'_>,
     header: &Header,
     limits: RateLimits,
     mut look: impl FnMut(&Record),
 ) -> Result<Mailbox, Problem> {
-    let place = |mailbox: &Mailbox, own: &Record| {
+    let (id, message) = (place.id, place.message);
+    let deposit = |mailbox: &Mailbox, own: &Record| {
         look(own);
+        if mailbox.deleted() != place.deleted.as_ref() {
+            return Err(Problem::Contention);
+        }
         let delta = mailbox
             .deposit(message, header.clone())
             .map_err(|error| Problem::of_deposit(&error, id.as_str()))?;
@@ -159,7 +178,7 @@ pub(crate) async fn place<P: Platform>(
             ..Change::of_messages(delta)
         })
     };
-    slots.change(id, place).await
+    slots.change(id, deposit).await
 }
 
 /// What is known of a message that comes with these particulars.

@@ -80,10 +80,16 @@ pub(crate) fn is_owed(record: &Record) -> bool {
     record.chores.told < record.chores.changes
 }
 
-/// Tells those who are owed it, a few at once, and notes when to try again where that fails.
-pub(crate) async fn settle<P: Platform>(slots: &Slots<'_, P>) -> Result<(), Problem> {
+/// Tells those who are owed it, a few at once, and notes when to try again where that fails. Begins
+/// nothing at or after `until_ms`; what is left then comes first at another time.
+pub(crate) async fn settle<P: Platform>(
+    slots: &Slots<'_, P>,
+    until_ms: u64,
+) -> Result<(), Problem> {
     let now_ms = slots.platform().now_ms();
-    for shard in 0..OWED_SHARDS {
+    // Not always from the same one on: webhooks that hang must not starve those of later shards.
+    let first = (now_ms / 1000 % u64::from(OWED_SHARDS)) as u16;
+    for shard in (0..OWED_SHARDS).map(|n| (first + n) % OWED_SHARDS) {
         let key = keys::owed_shard(shard);
         let Some(bytes) = slots.own_value(&key).await? else {
             continue;
@@ -95,6 +101,9 @@ pub(crate) async fn settle<P: Platform>(slots: &Slots<'_, P>) -> Result<(), Prob
             .filter(|(_, attempts)| attempts.due_at_ms <= now_ms)
             .collect();
         for some in due.chunks(AT_ONCE) {
+            if slots.platform().now_ms() >= until_ms {
+                return Ok(());
+            }
             let told = some.iter().map(|(id, attempts)| async move {
                 let next = settle_one(slots, id, *attempts).await;
                 (id.clone(), *attempts, next)
@@ -102,16 +111,18 @@ pub(crate) async fn settle<P: Platform>(slots: &Slots<'_, P>) -> Result<(), Prob
             let told = join_all(told).await;
             let noted = slots.change_value(&key, |bytes| {
                 let mut owed = Owed::decode(bytes)?;
+                let mut changed = false;
                 for (id, before, next) in &told {
                     // Unless it was noted anew meanwhile.
-                    if owed.0.get(id) == Some(before) {
+                    if owed.0.get(id) == Some(before) && next.as_ref() != Some(before) {
+                        changed = true;
                         match next {
                             Some(next) => owed.0.insert(id.clone(), *next),
                             None => owed.0.remove(id),
                         };
                     }
                 }
-                Ok(Some(owed.encode()))
+                Ok(changed.then(|| owed.encode()))
             });
             noted.await?;
         }
@@ -160,7 +171,8 @@ async fn settle_one<P: Platform>(
         let log = format!("notify: giving up after {} attempts", attempts.failed + 1);
         slots.platform().log(&log);
         let given_up = slots.change_chores(id, |record| {
-            record.chores.told = record.chores.changes;
+            // What happened since the last attempt has not been tried; the round finds it.
+            record.chores.told = record.chores.told.max(changes);
             true
         });
         // If that fails, the round finds it again.

@@ -74,18 +74,17 @@ pub(crate) async fn remove<P: Platform>(
     slots: &Slots<'_, P>,
     audio: &Audio,
 ) -> Result<(), Problem> {
-    let mut keys: Vec<_> = (0..audio.chunks())
+    let failed = |error| {
+        let what = format!("remove audio {}", audio.id);
+        unavailable(slots.platform(), &what, &error)
+    };
+    let pieces: Vec<_> = (0..audio.chunks())
         .map(|n| keys::audio_chunk(audio, n))
         .collect();
-    keys.push(keys::audio_shares(audio));
-    let removals = keys.iter().map(|key| slots.own_store().delete(key));
-    let failed = join_all(removals).await.into_iter().find_map(Result::err);
-    match failed {
-        Some(error) => Err(unavailable(
-            slots.platform(),
-            &format!("remove audio {}", audio.id),
-            &error,
-        )),
-        None => Ok(()),
-    }
+    let removals = pieces.iter().map(|key| slots.own_store().delete(key));
+    let first_error = join_all(removals).await.into_iter().find_map(Result::err);
+    first_error.map_or(Ok(()), Err).map_err(failed)?;
+    // Last, for as long as it is there and empty, nobody shares the audio anew.
+    let shares = slots.own_store().delete(&keys::audio_shares(audio)).await;
+    shares.map_err(failed)
 }

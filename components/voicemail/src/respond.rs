@@ -50,7 +50,7 @@ where
                 let name = HeaderName::from_static(OPEN_HEADER);
                 response.headers_mut().insert(name, open);
             }
-            if let Some(touched) = touched {
+            if let Some(touched) = touched.filter(|_| response.status().is_success()) {
                 response.extensions_mut().insert(touched);
             }
             response
@@ -245,7 +245,7 @@ where
                     takes(headers, JSON)?;
                     greeting::put(&slots, id, kind, headers, query, body).await
                 }
-                Method::DELETE => greeting::delete(&slots, id, kind).await,
+                Method::DELETE => greeting::delete(&slots, id, kind, headers).await,
                 _ => greeting::get(&slots, id, kind, method, headers, query).await,
             }
         }

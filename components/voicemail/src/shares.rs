@@ -11,19 +11,33 @@ use crate::problem::Problem;
 use crate::slots::Slots;
 
 /// Enters messages as sharing audio.
+///
+/// # Errors
+///
+/// [`Problem::Contention`] if the audio is just being removed; soon it is gone, and can be stored anew.
 pub(crate) async fn add<P: Platform>(
     slots: &Slots<'_, P>,
     audio: &Audio,
     messages: &[(MailboxId, MessageId)],
 ) -> Result<(), Problem> {
     let key = keys::audio_shares(audio);
+    let mut being_removed = false;
     let added = slots.change_value(&key, |bytes| {
         let mut shares = Shares::decode(bytes)?;
+        // The last one has left, and whoever saw to that is removing the audio.
+        being_removed = bytes.is_some() && shares.0.is_empty();
+        if being_removed {
+            return Ok(None);
+        }
         let before = shares.0.len();
         shares.0.extend(messages.iter().cloned());
         Ok((shares.0.len() != before).then(|| shares.encode()))
     });
-    added.await
+    added.await?;
+    if being_removed {
+        return Err(Problem::Contention);
+    }
+    Ok(())
 }
 
 /// Takes a message back that came to nothing. Whether another one still shares the audio.

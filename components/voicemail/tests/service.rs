@@ -366,13 +366,6 @@ fn one_recording_goes_to_several_mailboxes_and_is_stored_once() {
         ),
         (1, 1, 3)
     );
-    for mailbox in ["anna", "bert"] {
-        world
-            .delete(&format!("/v1/mailboxes/{mailbox}"))
-            .send()
-            .expect(StatusCode::NO_CONTENT);
-    }
-    assert_eq!(world.keys("audio"), [] as [&str; 0]);
     refused(
         &world.post("/v1/messages").body(&audio).send(),
         422,
@@ -380,9 +373,32 @@ fn one_recording_goes_to_several_mailboxes_and_is_stored_once() {
     );
     refused(
         &world.deposit(&audio).header("voicemail-to", "bert").send(),
-        404,
-        "mailbox-not-found",
+        422,
+        "member-invalid",
     );
+}
+
+#[test]
+fn audio_of_a_distribution_goes_with_the_last_of_its_messages() {
+    let world = World::with_mailbox();
+    create(&world, "bert");
+    let full = world
+        .put("/v1/mailboxes/full")
+        .json(r#"{"quota_bytes": 1}"#)
+        .send();
+    full.expect(StatusCode::CREATED);
+    let call = world
+        .post("/v1/messages")
+        .header("voicemail-to", "anna,bert,full");
+    call.body(&wav(600_000, 1))
+        .send()
+        .expect(StatusCode::MULTI_STATUS);
+    for (mailbox, left) in [("anna", 3), ("bert", 0)] {
+        let path = format!("/v1/mailboxes/{mailbox}");
+        world.delete(&path).send().expect(StatusCode::NO_CONTENT);
+        assert_eq!(world.keys("audio/").len(), left);
+    }
+    assert_eq!(world.keys("audio-shares/"), [] as [&str; 0]);
 }
 
 // === Purging, retention, deletion ===
@@ -1043,4 +1059,180 @@ fn every_answer_is_safe_to_show_and_names_its_trace() {
     };
     let own = [(); 2].map(|()| instance(&world.get("/v1/mailboxes/nobody").send()));
     assert_ne!(own[0], own[1]);
+}
+
+// === What a review found ===
+
+#[test]
+fn refused_distribution_leaves_the_audio_to_its_retry() {
+    // The retry may have stored it already, and be about to be let in.
+    let world = World::with_mailbox();
+    world.set("deposits_per_minute", "1");
+    deposit(&world, &wav(800, 9));
+    let send = || {
+        let call = world
+            .post("/v1/messages")
+            .header("voicemail-to", "anna")
+            .header("idempotency-key", "d");
+        let answer = call.body(&wav(600_000, 1)).send();
+        answer.expect(StatusCode::MULTI_STATUS).json()["results"][0]["status"].clone()
+    };
+    assert_eq!(send(), 429);
+    assert_eq!(
+        world.keys("audio/").len(),
+        1 + 3,
+        "what the retry relies on"
+    );
+    world.now_ms.set(NOON + 60_000);
+    assert_eq!(send(), 201);
+    let newest = world.messages("inbox")[0].clone();
+    let path = format!("{ANNA}/messages/{}", newest["id"].as_str().expect("an id"));
+    let audio = world
+        .get(&format!("{path}/audio"))
+        .send()
+        .expect(StatusCode::OK);
+    assert_eq!(audio.body, wav(600_000, 1));
+}
+
+#[test]
+fn late_retry_of_a_purged_deposit_takes_nothing_from_who_shares_it() {
+    for seed in 1..60 {
+        let world = World::with_mailbox();
+        create(&world, "bert");
+        let audio = wav(600_000, 1);
+        let send = || world.deposit(&audio).header("idempotency-key", "k");
+        let first = send().send().expect(StatusCode::CREATED);
+        let message = first.header("location").expect("a location").to_owned();
+        let forwarded = forward(&world, &message, &["bert"]).send();
+        let forwarded = forwarded.expect(StatusCode::MULTI_STATUS).json();
+        let id = forwarded["results"][0]["message"]["id"].clone();
+        world.seed(seed);
+        let purge = world.delete(&format!("{message}?purge=true"));
+        support::at_once([send(), purge, send()]);
+        let path = format!(
+            "/v1/mailboxes/bert/messages/{}/audio",
+            id.as_str().expect("an id")
+        );
+        assert_eq!(world.get(&path).send().expect(StatusCode::OK).body, audio);
+    }
+}
+
+#[test]
+fn one_damaged_mailbox_does_not_stop_the_round() {
+    let world = World::with_mailbox();
+    set(&world, json!({ "retention_days": 1 })).expect(StatusCode::OK);
+    deposit(&world, &wav(800, 1));
+    for n in 0..40 {
+        let mailbox = format!("damaged{n}");
+        create(&world, &mailbox);
+        let values = world.values("local");
+        let key = format!("slot/{mailbox}");
+        values.borrow_mut().insert(key, b"\x02damaged".to_vec());
+    }
+    world.now_ms.set(NOON + DAY_MS);
+    for _ in 0..8 {
+        world.maintain();
+    }
+    assert_eq!(world.keys("audio/"), [] as [&str; 0]);
+}
+
+#[test]
+fn region_that_cannot_be_read_takes_no_mailbox_out_of_the_directory() {
+    let eu = World::of("eu", "eu,us");
+    let us = eu.from("us");
+    create(&eu, "anna");
+    set(&eu, json!({ "retention_days": 1 })).expect(StatusCode::OK);
+    deposit(&us, &wav(800, 1));
+    us.set_unreachable("eu", true);
+    for _ in 0..5 {
+        us.maintain();
+    }
+    us.set_unreachable("eu", false);
+    us.now_ms.set(NOON + DAY_MS);
+    for _ in 0..5 {
+        us.maintain();
+    }
+    assert_eq!(us.keys("audio/"), [] as [&str; 0], "it is still found");
+}
+
+#[test]
+fn webhooks_that_hang_starve_neither_the_others_nor_the_round() {
+    let world = World::with_mailbox();
+    let hook = json!({ "webhooks": [{ "url": "https://example.com/hook", "secret": SECRET }] });
+    for n in 0..40 {
+        let path = format!("/v1/mailboxes/m{n}");
+        let put = world.put(&path).json(&hook.to_string()).send();
+        put.expect(StatusCode::CREATED);
+        let deposit = world.post(&format!("{path}/messages")).body(&wav(800, n));
+        deposit.send().expect(StatusCode::CREATED);
+    }
+    world.answers((0..40).map(|_| Err("it did not answer in time".into())));
+    world.hang_ms(3_000);
+    world.maintain();
+    let begun = world.sent().len();
+    assert!(
+        (1..=8).contains(&begun),
+        "{begun} were begun, and the host ends the call"
+    );
+    world.hang_ms(0);
+    for _ in 0..60 {
+        world.now_ms.set(world.now_ms.get() + 1_000);
+        world.maintain();
+    }
+    let told: std::collections::BTreeSet<String> = world
+        .sent()
+        .iter()
+        .map(|it| {
+            it.headers()["webhook-id"]
+                .to_str()
+                .expect("text")
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(told.len(), 40);
+}
+
+#[test]
+fn greeting_is_asked_for_anew_and_changed_upon_the_present_one_alone() {
+    let world = World::with_mailbox();
+    let name = format!("{ANNA}/greetings/name");
+    let put = |header: &'static str, tag: &str, n: u8| {
+        let call = world.put(&name).header(header, tag);
+        call.body(&wav(800, n)).send()
+    };
+    refused(&put("if-match", "*", 1), 412, "precondition-failed");
+    put("if-none-match", "*", 1).expect(StatusCode::CREATED);
+    refused(&put("if-none-match", "*", 2), 412, "precondition-failed");
+    let played = world.get(&name).send().expect(StatusCode::OK);
+    assert_eq!(played.header("cache-control"), Some("private, no-cache"));
+    let tag = played.header("etag").expect("a tag").to_owned();
+    let same = world.get(&name).header("if-none-match", &tag).send();
+    same.expect(StatusCode::NOT_MODIFIED);
+    put("if-match", &tag, 3).expect(StatusCode::OK);
+    refused(&put("if-match", &tag, 4), 412, "precondition-failed");
+    let delete = world.delete(&name).header("if-match", &tag).send();
+    refused(&delete, 412, "precondition-failed");
+    assert_eq!(
+        world.keys("audio/").len(),
+        1,
+        "what was refused is not kept"
+    );
+}
+
+#[test]
+fn refused_request_touches_nothing() {
+    let world = World::with_mailbox();
+    let touched = |call: Call| call.send().touched;
+    assert!(touched(world.deposit(&wav(800, 0))));
+    assert!(!touched(
+        world
+            .post("/v1/mailboxes/nobody/messages")
+            .body(&wav(800, 0))
+    ));
+    assert!(!touched(world.get(ANNA)));
+    world.set(
+        "session_key",
+        "a key that nobody knows, of 32 bytes or more",
+    );
+    assert!(!touched(world.deposit(&wav(800, 0))));
 }

@@ -26,8 +26,9 @@ use crate::ranges::{Selection, select};
 use crate::response::{self, Body};
 use crate::slots::{Slots, unavailable};
 
-/// Audio never changes, so whoever may keep it at all may keep it for a year.
-const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+/// The audio of a message never changes, so whoever may keep it at all may keep it for a year.
+pub(crate) const KEEP: HeaderValue =
+    HeaderValue::from_static("private, max-age=31536000, immutable");
 
 /// Serves the audio of a message, wherever it was deposited. A message in the trash can still be
 /// listened to.
@@ -45,6 +46,7 @@ pub(crate) async fn get<P: Platform>(
         audio: &header.audio,
         region: &header.region,
         name: &format!("message-{message}"),
+        keep: KEEP,
     };
     serve(slots, recording, method, headers, query).await
 }
@@ -66,6 +68,7 @@ pub(crate) async fn comment<P: Platform>(
         audio: comment.ok_or(Problem::CommentNotFound)?,
         region: &header.region,
         name: &format!("comment-{message}"),
+        keep: KEEP,
     };
     serve(slots, recording, method, headers, query).await
 }
@@ -84,6 +87,8 @@ pub(crate) struct Recording<'a> {
     pub(crate) region: &'a Region,
     /// What a client that saves it is told to call it, without the ending.
     pub(crate) name: &'a str,
+    /// For how long a client may keep it.
+    pub(crate) keep: HeaderValue,
 }
 
 /// Serves a recording.
@@ -142,7 +147,9 @@ async fn serve_original<P: Platform>(
 
     let etag = format!("\"{}\"", audio.digest);
     let (status, bytes) = match select(method, headers, &etag, audio.size_bytes) {
-        Selection::NotModified => return Ok(described(StatusCode::NOT_MODIFIED, &etag)),
+        Selection::NotModified => {
+            return Ok(described(StatusCode::NOT_MODIFIED, &etag, recording.keep));
+        }
         Selection::Unsatisfiable => {
             return Err(Problem::RangeNotSatisfiable {
                 size_bytes: audio.size_bytes,
@@ -152,7 +159,7 @@ async fn serve_original<P: Platform>(
         Selection::Part(bytes) => (StatusCode::PARTIAL_CONTENT, bytes),
     };
 
-    let mut response = described(status, &etag);
+    let mut response = described(status, &etag, recording.keep);
     let fields = response.headers_mut();
     let media_type = audio.format.media_type().into_owned();
     fields.extend(response::header(CONTENT_TYPE, media_type));
@@ -192,13 +199,13 @@ async fn serve_decoded<P: Platform>(
     let etag = format!("\"{}-wav\"", audio.digest);
     // Always the whole: where a range begins in the original is not known before it is decoded.
     if let Selection::NotModified = select(&Method::HEAD, headers, &etag, 1) {
-        return Ok(described(StatusCode::NOT_MODIFIED, &etag));
+        return Ok(described(StatusCode::NOT_MODIFIED, &etag, recording.keep));
     }
     let decoder = Decoder::new(audio.format, audio.duration_ms, audio.size_bytes);
     let decoder = decoder.ok_or_else(|| Problem::NotDecodable {
         media_type: audio.format.media_type().into_owned(),
     })?;
-    let mut response = described(StatusCode::OK, &etag);
+    let mut response = described(StatusCode::OK, &etag, recording.keep);
     let fields = response.headers_mut();
     fields.insert(ACCEPT_RANGES, HeaderValue::from_static("none"));
     fields.insert(CONTENT_TYPE, HeaderValue::from_static("audio/wav"));
@@ -330,13 +337,13 @@ fn disposition(name: &str, ending: &str) -> Option<(http::HeaderName, HeaderValu
 }
 
 /// An answer with the headers that 200, 206 and 304 have in common (RFC 9110, section 15.4.5).
-fn described(status: StatusCode, etag: &str) -> Response<Body> {
+fn described(status: StatusCode, etag: &str, keep: HeaderValue) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.extend(response::header(ETAG, etag.to_owned()));
     headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
-    headers.insert(CACHE_CONTROL, KEEP);
+    headers.insert(CACHE_CONTROL, keep);
     headers.insert(VARY, HeaderValue::from_static("Accept"));
     response
 }

@@ -4,9 +4,9 @@ use bytes::Bytes;
 use futures::future::join_all;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as HttpBody;
-use starling_mailbox::{Audio, AudioId, Header, Mailbox, MailboxId, MessageId, RateLimits};
+use starling_mailbox::{Audio, AudioId, Header, Mailbox, MailboxId, MessageId, RateLimits, Stamp};
 
-use crate::deposit::{self, place, withdraw};
+use crate::deposit::{self, Place, place, withdraw};
 use crate::json::{MessageJson, ResultJson, ResultsJson};
 use crate::limits;
 use crate::particulars::IdempotencyKey;
@@ -23,7 +23,15 @@ pub(crate) const RECIPIENTS_MAX: usize = 100;
 /// One mailbox of several, with the id of its message; or why it gets none.
 pub(crate) struct Recipient {
     named: String,
-    found: Result<(MailboxId, MessageId), Problem>,
+    found: Result<Found, Problem>,
+}
+
+/// The mailbox of a recipient, as it was when the message got its id.
+#[derive(Clone)]
+struct Found {
+    id: MailboxId,
+    deleted: Option<Stamp>,
+    message: MessageId,
 }
 
 /// Takes a message for the mailboxes of `Voicemail-To`, or of the form's field `to`.
@@ -41,7 +49,7 @@ where
     let to = check_recipients(recording.particulars.to.clone())?;
     let recipients = recipients(slots, to, key).await;
     let first = recipients.iter().find_map(|it| it.found.as_ref().ok());
-    let Some((first, _)) = first else {
+    let Some(Found { id: first, .. }) = first else {
         // Nobody to store anything for.
         return Ok(results(&recipients, &[]));
     };
@@ -53,8 +61,27 @@ where
     let limits = limits::deposits(slots.platform()).await?;
     share(slots, &header.audio, &recipients).await?;
     recording.store(slots, &header.audio).await?;
-    let placed = place_all(slots, &recipients, &header, limits).await;
+    let ids = IdsFrom::of(key);
+    let placed = place_all(slots, &recipients, &header, limits, ids).await;
     Ok(results(&recipients, &placed))
+}
+
+/// Where the ids of messages come from.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub(crate) enum IdsFrom {
+    /// The client's idempotency key: another attempt may be relying on what this one stored.
+    Key,
+    /// Random bits: nobody else knows them.
+    Chance,
+}
+
+impl IdsFrom {
+    pub(crate) fn of(key: Option<IdempotencyKey<'_>>) -> Self {
+        match key {
+            Some(_) => Self::Key,
+            None => Self::Chance,
+        }
+    }
 }
 
 /// Refuses a list of recipients that is empty, too long, or names one twice.
@@ -93,7 +120,11 @@ pub(crate) async fn recipients<P: Platform>(
                 Some(key) => key.message_id(&id, &mailbox),
                 None => MessageId::from_random(slots.platform().random_bits()),
             };
-            Ok((id, message))
+            Ok(Found {
+                deleted: mailbox.deleted().cloned(),
+                id,
+                message,
+            })
         };
         let found = found.await;
         Recipient { named, found }
@@ -107,8 +138,20 @@ pub(crate) async fn share<P: Platform>(
     audio: &Audio,
     recipients: &[Recipient],
 ) -> Result<(), Problem> {
-    let found = recipients.iter().filter_map(|it| it.found.clone().ok());
-    shares::add(slots, audio, &found.collect::<Vec<_>>()).await
+    let found = recipients.iter().filter_map(|it| it.found.as_ref().ok());
+    let messages = found.map(|found| (found.id.clone(), found.message));
+    shares::add(slots, audio, &messages.collect::<Vec<_>>()).await
+}
+
+/// Takes the shares of all recipients back.
+pub(crate) async fn unshare<P: Platform>(
+    slots: &Slots<'_, P>,
+    audio: &Audio,
+    recipients: &[Recipient],
+) {
+    for found in recipients.iter().filter_map(|it| it.found.as_ref().ok()) {
+        withdraw(slots, audio, &found.id, found.message).await;
+    }
 }
 
 /// A message that was placed, in its mailbox.
@@ -123,29 +166,36 @@ pub(crate) async fn place_all<P: Platform>(
     recipients: &[Recipient],
     header: &Header,
     limits: RateLimits,
+    ids: IdsFrom,
 ) -> Vec<Option<Result<Placed, Problem>>> {
     let mut placed = Vec::with_capacity(recipients.len());
     for recipient in recipients {
-        let Ok((id, message)) = &recipient.found else {
+        let Ok(found) = &recipient.found else {
             placed.push(None);
             continue;
         };
-        let result = place(slots, id, *message, header, limits, |_| {}).await;
+        let place_in = Place {
+            id: &found.id,
+            deleted: found.deleted.clone(),
+            message: found.message,
+        };
+        let result = place(slots, &place_in, header, limits, |_| {}).await;
         let came_to_nothing = match &result {
             // Purged since, or expired.
-            Ok(mailbox) => mailbox.message(*message).is_none(),
+            Ok(mailbox) => mailbox.message(found.message).is_none(),
             // Refused for certain; after any other failure it may be there nevertheless.
             Err(
                 Problem::MailboxNotFound { .. }
                 | Problem::MailboxFull { .. }
                 | Problem::TooManyDeposits { .. }
-                | Problem::DepositRefused { .. },
-            ) => true,
+                | Problem::DepositRefused { .. }
+                | Problem::Contention,
+            ) => ids == IdsFrom::Chance,
             Err(_) => false,
         };
         if came_to_nothing {
             for audio in header.recordings() {
-                withdraw(slots, audio, id, *message).await;
+                withdraw(slots, audio, &found.id, found.message).await;
             }
         }
         placed.push(Some(result.map(|mailbox| Placed {
@@ -164,14 +214,14 @@ pub(crate) fn results(
     let results = recipients.iter().enumerate().map(|(n, recipient)| {
         let placed = placed.get(n).and_then(Option::as_ref);
         let problem = match (&recipient.found, placed) {
-            (Ok((id, message)), Some(Ok(placed))) => {
+            (Ok(found), Some(Ok(placed))) => {
                 return ResultJson {
                     mailbox: &recipient.named,
                     status: StatusCode::CREATED.as_u16(),
                     message: Some(MessageJson::deposited(
-                        id,
+                        &found.id,
                         &placed.mailbox,
-                        *message,
+                        found.message,
                         &placed.header,
                     )),
                     problem: None,

@@ -9,7 +9,9 @@ use http::{HeaderMap, Response};
 use http_body::Body as HttpBody;
 use starling_mailbox::{Audio, AudioId, Forwarded, Header, MailboxId, MessageId, keys};
 
-use super::distribution::{check_recipients, place_all, recipients, results, share};
+use super::distribution::{
+    IdsFrom, check_recipients, place_all, recipients, results, share, unshare,
+};
 use crate::form::{self, FORM, FORM_OVERHEAD_BYTES_MAX};
 use crate::json::{self, JSON_BYTES_MAX};
 use crate::limits;
@@ -46,6 +48,7 @@ where
     if recipients.iter().all(|recipient| recipient.is_lost()) {
         return Ok(results(&recipients, &[]));
     }
+    let ids = IdsFrom::of(key);
     let new_id = |what: &str| match key {
         Some(key) => key.audio_id(id, &format!("{message} {what}")),
         None => AudioId::from_random(slots.platform().random_bits()),
@@ -63,7 +66,12 @@ where
         shares::add(slots, &source.audio, &[(id.clone(), message)]).await?;
         share(slots, &source.audio, &recipients).await?;
         // Now nobody removes it any more; if somebody did before, the message is gone.
-        self::source(slots, id, message).await?;
+        if let Err(gone) = self::source(slots, id, message).await {
+            if ids == IdsFrom::Chance {
+                unshare(slots, &source.audio, &recipients).await;
+            }
+            return Err(gone);
+        }
         source.audio.clone()
     } else {
         let copy = Audio {
@@ -85,7 +93,7 @@ where
         ..source
     };
     let limits = limits::deposits(slots.platform()).await?;
-    let placed = place_all(slots, &recipients, &header, limits).await;
+    let placed = place_all(slots, &recipients, &header, limits, ids).await;
     Ok(results(&recipients, &placed))
 }
 

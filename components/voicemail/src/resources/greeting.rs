@@ -3,13 +3,14 @@
 
 use bytes::Bytes;
 use http::header::LOCATION;
-use http::{HeaderMap, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use http_body::Body as HttpBody;
 use starling_mailbox::{
     AudioId, CallState, DepositError, Greeting, GreetingKind, Mailbox, MailboxId,
 };
 
 use super::audio;
+use crate::conditional;
 use crate::deposit::discard;
 use crate::json::{GreetingJson, HeardJson};
 use crate::maintenance;
@@ -19,6 +20,9 @@ use crate::query::{self, Query};
 use crate::recording::Announced;
 use crate::response::{self, Body};
 use crate::slots::{Slots, exists};
+
+/// A greeting is replaced under the same path: who keeps it asks whether it is still the one.
+const REVALIDATE: HeaderValue = HeaderValue::from_static("private, no-cache");
 
 /// Says what a caller should hear.
 pub(crate) async fn heard<P: Platform>(
@@ -61,6 +65,7 @@ pub(crate) async fn get<P: Platform>(
         audio: &greeting.audio,
         region: &greeting.region,
         name: &format!("greeting-{kind}"),
+        keep: REVALIDATE,
     };
     audio::serve(slots, recording, method, headers, query).await
 }
@@ -111,6 +116,7 @@ where
     let set = |mailbox: &Mailbox, _: &_| {
         exists(id, mailbox)?;
         let present = mailbox.profile().greeting_of(kind, mailbox.now_ms());
+        conditional::check_tag(headers, present.map(tag).as_deref())?;
         created = present.is_none();
         let (duration_ms, max_ms) = (
             greeting.audio.duration_ms,
@@ -129,7 +135,8 @@ where
     if let Err(
         Problem::MailboxNotFound { .. }
         | Problem::ClockSkew { .. }
-        | Problem::DepositRefused { .. },
+        | Problem::DepositRefused { .. }
+        | Problem::PreconditionFailed,
     ) = changed
     {
         // Refused for certain, and the audio has an id that nobody else knows.
@@ -157,19 +164,21 @@ pub(crate) async fn delete<P: Platform>(
     slots: &Slots<'_, P>,
     id: &MailboxId,
     kind: GreetingKind,
+    headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let delete = |mailbox: &Mailbox, _: &_| {
         exists(id, mailbox)?;
-        if mailbox
-            .profile()
-            .greeting_of(kind, mailbox.now_ms())
-            .is_none()
-        {
-            return Err(Problem::GreetingNotFound);
-        }
+        let present = mailbox.profile().greeting_of(kind, mailbox.now_ms());
+        let present = present.ok_or(Problem::GreetingNotFound)?;
+        conditional::check_tag(headers, Some(&tag(present)))?;
         Ok(mailbox.change_greeting(kind, None, &slots.origin())?)
     };
     slots.change(id, delete).await?;
     maintenance::tend(slots, id).await?;
     Ok(response::no_content())
+}
+
+/// The entity tag under which the recording is played.
+fn tag(greeting: &Greeting) -> String {
+    format!("\"{}\"", greeting.audio.digest)
 }
