@@ -92,6 +92,22 @@ async fn every_common_format_is_taken_and_what_browsers_lack_is_decoded() {
     host.stop().await;
 }
 
+#[tokio::test]
+async fn open_api_says_that_it_is_open() {
+    let app = App::voicemail();
+    let host = app.launch().start().await;
+    let answer = Call::get("/v1/openapi.json").send(&host).await.expect(200);
+    assert_eq!(answer.header("voicemail-access"), "open");
+    host.logged("there is no session_key").await;
+    host.stop().await;
+
+    let app = App::guarded_voicemail();
+    let host = app.launch().start().await;
+    let answer = Call::get("/v1/openapi.json").send(&host).await.expect(200);
+    assert!(!answer.headers.contains_key("voicemail-access"));
+    host.stop().await;
+}
+
 // === Webhooks ===
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";

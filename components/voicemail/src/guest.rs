@@ -23,6 +23,7 @@ use spin_sdk::wasip3::random::random::get_random_u64;
 use spin_sdk::wasip3::wit_future;
 use spin_sdk::{key_value, variables};
 
+use crate::access::OPEN_HEADER;
 use crate::maintenance::after;
 use crate::platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
 use crate::respond::{Touched, respond};
@@ -31,6 +32,9 @@ use crate::response::Body;
 #[spin_sdk::http_service]
 async fn handle(request: Request) -> Answer {
     let answer = respond(&Host, request.map(Upload)).await;
+    if answer.headers().contains_key(OPEN_HEADER) && !OPENNESS_TOLD.replace(true) {
+        Host.log("the API is open to anybody: there is no session_key");
+    }
     if let Some(touched) = answer.extensions().get::<Touched>().cloned() {
         // Behind the answer, so that nobody waits for it.
         spin_sdk::wit_bindgen::spawn(async move { after(&Host, &touched.0).await });
@@ -79,6 +83,8 @@ thread_local! {
     // An instance serves many requests, and for as long as it lives neither its variables change
     // nor what it may open: it is asked for once.
     static VARIABLES: Known<String> = const { RefCell::new(BTreeMap::new()) };
+    // The operator is told once by each instance, and the client in each answer.
+    static OPENNESS_TOLD: Cell<bool> = const { Cell::new(false) };
     static INSTANCE: Cell<Option<[u8; 16]>> = const { Cell::new(None) };
     static STORES: Known<Rc<key_value::Store>> = const { RefCell::new(BTreeMap::new()) };
 }
