@@ -34,8 +34,10 @@ impl Announced {
     /// Reads the headers: the cheap refusals, before anything is uploaded.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
         let declared = declared_type(headers)?;
+        // Ogg is still sent under its former name (RFC 5334, section 4).
         let plausible = declared.as_deref().is_none_or(|it| {
-            it == FORM || it == "application/octet-stream" || it.starts_with("audio/")
+            [FORM, "application/octet-stream", "application/ogg"].contains(&it)
+                || it.starts_with("audio/")
         });
         if !plausible {
             let detail = format!(
