@@ -532,3 +532,28 @@ fn head_is_get_without_the_body() {
         );
     }
 }
+
+#[test]
+fn cursors_that_somebody_makes_up_lead_nowhere_and_cost_no_more_than_others() {
+    let world = World::with_mailbox();
+    for n in 0..3 {
+        world
+            .deposit(&wav(800, n))
+            .send()
+            .expect(StatusCode::CREATED);
+    }
+    // Any 48 digits have the form of one; the numbers are spread over all of them.
+    for n in 0..2_000_u128 {
+        let digits = format!(
+            "{:048x}",
+            n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+        );
+        world.reads();
+        let list = world
+            .get(&format!("/v1/mailboxes/anna/messages?cursor={digits}"))
+            .send();
+        let messages = list.expect(StatusCode::OK).json()["messages"].clone();
+        assert!(messages.as_array().is_some_and(|list| list.len() <= 3));
+        assert_eq!(world.reads(), ["slot/anna"]);
+    }
+}

@@ -412,3 +412,38 @@ fn keys_of_different_mailboxes_do_not_meet() {
     };
     assert_ne!(deposit("anna", 0), deposit("berta", 1));
 }
+
+#[test]
+fn form_that_is_made_to_exhaust_is_refused() {
+    let world = World::with_mailbox();
+    let audio = wav(800, 0);
+    let send = |body: Vec<u8>| {
+        let call = world.post("/v1/mailboxes/anna/messages");
+        let call = call.header("content-type", "multipart/form-data; boundary=x");
+        call.body(&body).send()
+    };
+    let part = |name: &str, value: &[u8]| {
+        let head = format!("--x\r\ncontent-disposition: form-data; name=\"{name}\"\r\n\r\n");
+        [head.as_bytes(), value, b"\r\n"].concat()
+    };
+    // As many fields as fit, each the same, or each another.
+    let same = part("from", b"a").repeat(100_000);
+    check_refused(&send(same), 422, "member-invalid");
+    let others: Vec<u8> = (0..50_000)
+        .flat_map(|n| part(&format!("f{n}"), b""))
+        .collect();
+    check_refused(&send(others), 422, "member-invalid");
+    // Nothing but boundaries.
+    check_refused(&send(b"--x\r\n".repeat(500_000)), 400, "body-malformed");
+    // A field whose head does not end, and one whose body does not.
+    let head = [&b"--x\r\nx-filler: "[..], &b"y".repeat(MIB)].concat();
+    check_refused(&send(head), 400, "body-malformed");
+    let open = [part("audio", &audio), b"--x\r\n".to_vec()].concat();
+    check_refused(&send(open), 400, "body-malformed");
+    // A form within a form is no audio.
+    let nested = part("audio", &part("audio", &audio));
+    let nested = [nested, b"--x--\r\n".to_vec()].concat();
+    assert!(send(nested).status.is_client_error());
+    assert_eq!(world.messages("inbox").len(), 0);
+    assert_eq!(world.keys("audio/"), [] as [&str; 0]);
+}
