@@ -64,7 +64,7 @@ pub use message::{
 pub use profile::{
     InvalidLanguage, InvalidTimeZone, Language, MESSAGE_MS_MAX_DEFAULT, MESSAGE_MS_MAX_MAX,
     PinHash, Profile, ProfileChange, QUOTA_BYTES_DEFAULT, QUOTA_BYTES_MAX, QUOTA_MESSAGES_DEFAULT,
-    QUOTA_MESSAGES_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, TimeZone, WEBHOOK_SECRET_BYTES,
+    QUOTA_MESSAGES_MAX, RETENTION_DAYS_DEFAULT, RETENTION_DAYS_MAX, TimeZone,
     WEBHOOK_URL_BYTES_MAX, WEBHOOKS_MAX, Webhook,
 };
 pub use rates::{RateLimits, Rates, TooFast};

@@ -42,9 +42,6 @@ pub const WEBHOOKS_MAX: usize = 4;
 /// The longest URL of a webhook, in bytes.
 pub const WEBHOOK_URL_BYTES_MAX: usize = 512;
 
-/// How long the secret of a webhook is, in bytes.
-pub const WEBHOOK_SECRET_BYTES: std::ops::RangeInclusive<usize> = 16..=128;
-
 /// Declares the registers of a profile once, for everything that has to name each of them.
 macro_rules! registers {
     ($($(#[$doc:meta])* $name:ident: $value:ty = $default:expr,)*) => {

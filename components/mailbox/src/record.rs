@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Audio, Entry, GreetingKind, Join, Mailbox, MessageId, Rates, Register, Slot};
+use crate::{Audio, Entry, GreetingKind, Header, Join, Mailbox, MessageId, Rates, Register, Slot};
 
 /// How long a region keeps what it knows of a message after the message has expired: 30 days.
 ///
@@ -46,6 +46,25 @@ pub struct Discarded {
     pub message: Option<MessageId>,
     /// The audio.
     pub audio: Audio,
+}
+
+impl Discarded {
+    /// All audio of a message, if its header is there.
+    fn of_message(id: MessageId, header: Option<&Header>) -> impl Iterator<Item = Self> {
+        let recordings = header.into_iter().flat_map(Header::recordings);
+        recordings.map(move |audio| Self {
+            message: Some(id),
+            audio: audio.clone(),
+        })
+    }
+
+    /// The audio of a greeting.
+    fn of_greeting(audio: &Audio) -> Self {
+        Self {
+            message: None,
+            audio: audio.clone(),
+        }
+    }
 }
 
 impl Record {
@@ -101,12 +120,7 @@ impl Record {
         let reclaim = &mut self.chores.reclaim;
         self.slot.messages.retain(|id, entry| {
             if entry.is_stale(others.messages.get(id), now_ms) {
-                let header = entry.header.take();
-                let recordings = header.iter().flat_map(crate::Header::recordings);
-                reclaim.extend(recordings.map(|audio| Discarded {
-                    message: Some(*id),
-                    audio: audio.clone(),
-                }));
+                reclaim.extend(Discarded::of_message(*id, entry.header.as_ref()));
                 // Also at the origin of an expired message: a late retry must not bring it back.
                 *entry = Entry {
                     purged: true,
@@ -121,10 +135,7 @@ impl Record {
                 return true;
             }
             let greeting = register.value.take();
-            reclaim.extend(greeting.map(|greeting| Discarded {
-                message: None,
-                audio: greeting.audio,
-            }));
+            reclaim.extend(greeting.map(|greeting| Discarded::of_greeting(&greeting.audio)));
             // An expired one stays as a deleted one: an older one elsewhere must not come back.
             others
                 .profile
@@ -137,19 +148,13 @@ impl Record {
     fn discard_all(&mut self) {
         let slot = std::mem::take(&mut self.slot);
         for (id, entry) in &slot.messages {
-            let recordings = entry.header.iter().flat_map(crate::Header::recordings);
-            self.chores
-                .reclaim
-                .extend(recordings.map(|audio| Discarded {
-                    message: Some(*id),
-                    audio: audio.clone(),
-                }));
+            let discarded = Discarded::of_message(*id, entry.header.as_ref());
+            self.chores.reclaim.extend(discarded);
         }
         let greetings = slot.profile.recordings();
-        self.chores.reclaim.extend(greetings.map(|audio| Discarded {
-            message: None,
-            audio: audio.clone(),
-        }));
+        self.chores
+            .reclaim
+            .extend(greetings.map(Discarded::of_greeting));
         self.slot.deleted = slot.deleted;
     }
 }
@@ -191,21 +196,11 @@ fn is_superseded(
 fn replaceable(slot: &Slot, delta: &Slot) -> Vec<Discarded> {
     let greetings = delta.profile.greetings.keys().filter_map(|kind| {
         let greeting = slot.profile.greetings.get(kind)?.value.as_ref()?;
-        Some(Discarded {
-            message: None,
-            audio: greeting.audio.clone(),
-        })
+        Some(Discarded::of_greeting(&greeting.audio))
     });
     let messages = delta.messages.keys().flat_map(|id| {
         let entry = slot.messages.get(id);
-        let header = entry.and_then(|entry| entry.header.as_ref());
-        header
-            .into_iter()
-            .flat_map(crate::Header::recordings)
-            .map(|audio| Discarded {
-                message: Some(*id),
-                audio: audio.clone(),
-            })
+        Discarded::of_message(*id, entry.and_then(|entry| entry.header.as_ref()))
     });
     greetings.chain(messages).collect()
 }

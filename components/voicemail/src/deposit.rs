@@ -18,7 +18,7 @@ use starling_mailbox::{
 };
 
 use crate::limits;
-use crate::particulars::{IdempotencyKey, Particulars};
+use crate::particulars::{IdFrom, IdempotencyKey, Particulars};
 use crate::platform::{Platform, UploadError};
 use crate::problem::Problem;
 use crate::reclaim;
@@ -31,15 +31,6 @@ pub(crate) struct Deposited {
     pub(crate) mailbox: Mailbox,
     pub(crate) message: MessageId,
     pub(crate) header: Header,
-}
-
-/// Where a message's id comes from.
-#[derive(Clone, Copy, Eq, PartialEq)]
-enum IdFrom {
-    /// The client's idempotency key: other attempts may share the id.
-    Key,
-    /// Random bits: nobody else knows it.
-    Chance,
 }
 
 /// Takes a message.
@@ -66,12 +57,9 @@ where
             detail: "the path says for which mailbox it is; POST /v1/messages takes several".into(),
         });
     }
-    let (message, id_from) = match key {
-        Some(key) => (key.message_id(id, &mailbox), IdFrom::Key),
-        None => (
-            MessageId::from_random(slots.platform().random_bits()),
-            IdFrom::Chance,
-        ),
+    let message = match key {
+        Some(key) => key.message_id(id, &mailbox),
+        None => MessageId::from_random(slots.platform().random_bits()),
     };
     let header = header(
         slots,
@@ -120,7 +108,7 @@ where
             let nobody_elses = match problem {
                 Problem::IdempotencyKeyReused => !named_by_own_slot,
                 Problem::MailboxFull { .. } | Problem::TooManyDeposits { .. } => {
-                    id_from == IdFrom::Chance
+                    IdFrom::of(key) == IdFrom::Chance
                 }
                 _ => false,
             };

@@ -154,6 +154,25 @@ fn boolean(text: &str) -> Result<bool, String> {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct IdempotencyKey<'a>(&'a str);
 
+/// Where the ids of a request's messages come from.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum IdFrom {
+    /// The client's idempotency key: another attempt may share them, and rely on what this one stored.
+    Key,
+    /// Random bits: nobody else knows them.
+    Chance,
+}
+
+impl IdFrom {
+    /// Where they come from if the request has this key.
+    pub(crate) fn of(key: Option<IdempotencyKey<'_>>) -> Self {
+        match key {
+            Some(_) => Self::Key,
+            None => Self::Chance,
+        }
+    }
+}
+
 impl<'a> IdempotencyKey<'a> {
     /// The key of a request, if it has one.
     pub(crate) fn of(headers: &'a HeaderMap) -> Result<Option<Self>, Problem> {

@@ -1,8 +1,9 @@
 //! Audio that several messages share: whose it is, so that it is removed with the last of them.
 //!
-//! It is written before a message that shares is, and then it is looked whether the audio is still
-//! there. So audio that is being reclaimed is either found to be shared, or missed by who wants to
-//! share it; a message that names audio which is not there cannot come about.
+//! It is written before a message that shares is. Audio that is being removed is known by its empty set,
+//! which goes last: it takes nobody in, so what is stored anew is not removed. Who shares audio that is
+//! there already looks afterwards whether the message that it came with still is. So a message that names
+//! audio which is not there cannot come about.
 
 use starling_mailbox::{Audio, MailboxId, MessageId, Shares, keys};
 

@@ -27,8 +27,7 @@ use crate::response::{self, Body};
 use crate::slots::{Slots, unavailable};
 
 /// The audio of a message never changes, so whoever may keep it at all may keep it for a year.
-pub(crate) const KEEP: HeaderValue =
-    HeaderValue::from_static("private, max-age=31536000, immutable");
+const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
 
 /// Serves the audio of a message, wherever it was deposited. A message in the trash can still be
 /// listened to.

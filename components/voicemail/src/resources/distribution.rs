@@ -9,7 +9,7 @@ use starling_mailbox::{Audio, AudioId, Header, Mailbox, MailboxId, MessageId, Ra
 use crate::deposit::{self, Place, place, withdraw};
 use crate::json::{MessageJson, ResultJson, ResultsJson};
 use crate::limits;
-use crate::particulars::IdempotencyKey;
+use crate::particulars::{IdFrom, IdempotencyKey};
 use crate::platform::{Platform, UploadError};
 use crate::problem::Problem;
 use crate::recording::Announced;
@@ -61,27 +61,9 @@ where
     let limits = limits::deposits(slots.platform()).await?;
     share(slots, &header.audio, &recipients).await?;
     recording.store(slots, &header.audio).await?;
-    let ids = IdsFrom::of(key);
+    let ids = IdFrom::of(key);
     let placed = place_all(slots, &recipients, &header, limits, ids).await;
     Ok(results(&recipients, &placed))
-}
-
-/// Where the ids of messages come from.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub(crate) enum IdsFrom {
-    /// The client's idempotency key: another attempt may be relying on what this one stored.
-    Key,
-    /// Random bits: nobody else knows them.
-    Chance,
-}
-
-impl IdsFrom {
-    pub(crate) fn of(key: Option<IdempotencyKey<'_>>) -> Self {
-        match key {
-            Some(_) => Self::Key,
-            None => Self::Chance,
-        }
-    }
 }
 
 /// Refuses a list of recipients that is empty, too long, or names one twice.
@@ -166,7 +148,7 @@ pub(crate) async fn place_all<P: Platform>(
     recipients: &[Recipient],
     header: &Header,
     limits: RateLimits,
-    ids: IdsFrom,
+    ids: IdFrom,
 ) -> Vec<Option<Result<Placed, Problem>>> {
     let mut placed = Vec::with_capacity(recipients.len());
     for recipient in recipients {
@@ -190,7 +172,7 @@ pub(crate) async fn place_all<P: Platform>(
                 | Problem::TooManyDeposits { .. }
                 | Problem::DepositRefused { .. }
                 | Problem::Contention,
-            ) => ids == IdsFrom::Chance,
+            ) => ids == IdFrom::Chance,
             Err(_) => false,
         };
         if came_to_nothing {

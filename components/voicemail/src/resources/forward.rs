@@ -9,14 +9,12 @@ use http::{HeaderMap, Response};
 use http_body::Body as HttpBody;
 use starling_mailbox::{Audio, AudioId, Forwarded, Header, MailboxId, MessageId, keys};
 
-use super::distribution::{
-    IdsFrom, check_recipients, place_all, recipients, results, share, unshare,
-};
+use super::distribution::{check_recipients, place_all, recipients, results, share, unshare};
 use crate::form::{self, FORM, FORM_OVERHEAD_BYTES_MAX};
 use crate::json::{self, JSON_BYTES_MAX};
 use crate::limits;
 use crate::negotiate::{declared_type, single};
-use crate::particulars::{IdempotencyKey, Particulars};
+use crate::particulars::{IdFrom, IdempotencyKey, Particulars};
 use crate::platform::{Platform, Store, UploadError};
 use crate::problem::Problem;
 use crate::recording::Recording;
@@ -48,7 +46,7 @@ where
     if recipients.iter().all(|recipient| recipient.is_lost()) {
         return Ok(results(&recipients, &[]));
     }
-    let ids = IdsFrom::of(key);
+    let ids = IdFrom::of(key);
     let new_id = |what: &str| match key {
         Some(key) => key.audio_id(id, &format!("{message} {what}")),
         None => AudioId::from_random(slots.platform().random_bits()),
@@ -67,7 +65,7 @@ where
         share(slots, &source.audio, &recipients).await?;
         // Now nobody removes it any more; if somebody did before, the message is gone.
         if let Err(gone) = self::source(slots, id, message).await {
-            if ids == IdsFrom::Chance {
+            if ids == IdFrom::Chance {
                 unshare(slots, &source.audio, &recipients).await;
             }
             return Err(gone);
