@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal;
 use starling_tests::app::App;
 use starling_tests::client::Call;
 use starling_tests::host::{Host, Launch, PATIENCE};
@@ -99,4 +100,32 @@ async fn client_that_takes_nothing_is_given_up_on() {
     tokio::time::sleep(Duration::from_millis(900)).await;
     let rest = stuck.read_all(PATIENCE).await;
     assert!(rest.len() < BIG, "all of it was sent in the end");
+}
+
+/// Instances that wasmtime makes ahead once filled the pool, and turned away requests that had a place in it.
+#[tokio::test]
+async fn nobody_who_waits_in_line_is_turned_away() {
+    let app = App::guest();
+    let host = app
+        .launch_with("[limits]\ninstances_max = 64\nqueue_timeout_ms = 60000\n")
+        .arg("--event-loops")
+        .arg("2")
+        .start()
+        .await;
+    for round in 0..10 {
+        // All at once: connected, then asking, while the host stands still.
+        host.signal(Signal::STOP);
+        let mut waiting = Vec::new();
+        for _ in 0..300 {
+            let mut wire = Wire::open(host.address()).await;
+            wire.send("GET /hello HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")
+                .await;
+            waiting.push(wire);
+        }
+        host.signal(Signal::CONT);
+        for (index, wire) in waiting.iter_mut().enumerate() {
+            let status = wire.status().await;
+            assert_eq!(status, Some(200), "round {round}, connection {index}");
+        }
+    }
 }

@@ -44,17 +44,31 @@ pub(crate) struct Guard {
     memory_bytes: AtomicUsize,
     stop: AtomicU8,
     failed: AtomicBool,
-    /// The request under way, until its response has left the guest.
-    occupied: Mutex<Occupied>,
+    /// What the instance works for.
+    work: Mutex<Work>,
 }
 
-/// What an instance holds while it works for a request.
+/// What an instance works for, and its place among those that may be busy at once.
+///
+/// The place is given up last, once others can see that the instance is free. Whoever had the place before would find
+/// no free instance, make one more, and find the pool full.
 #[derive(Debug, Default)]
-struct Occupied {
-    /// How the request's body is coming.
-    progress: Arc<Progress>,
-    /// The instance's place among those that may be busy at once.
-    permit: Option<OwnedSemaphorePermit>,
+enum Work {
+    /// A request whose response, body and all, has not left the guest yet.
+    Request {
+        /// How the request's body is coming.
+        progress: Arc<Progress>,
+        /// The place.
+        permit: Option<OwnedSemaphorePermit>,
+    },
+    /// Nothing any more, which nobody else knows yet.
+    Done(
+        #[expect(dead_code, reason = "it is held, and given up by being dropped")]
+        Option<OwnedSemaphorePermit>,
+    ),
+    /// Nothing, and it has said that it takes another request.
+    #[default]
+    Nothing,
 }
 
 impl Guard {
@@ -69,33 +83,53 @@ impl Guard {
             memory_bytes: AtomicUsize::new(0),
             stop: AtomicU8::new(0),
             failed: AtomicBool::new(false),
-            occupied: Mutex::default(),
+            work: Mutex::default(),
         }
     }
 
     /// A request begins, whose body comes like this, and which has this place.
     pub(crate) fn occupy(&self, progress: Arc<Progress>, permit: Option<OwnedSemaphorePermit>) {
         self.ticks.store(0, Relaxed);
-        *self.occupied() = Occupied { progress, permit };
+        *self.work() = Work::Request { progress, permit };
     }
 
     /// Whether a request is under way. It is until its response, body and all, has left the guest.
     pub(crate) fn is_occupied(&self) -> bool {
-        self.occupied().permit.is_some()
+        matches!(*self.work(), Work::Request { .. })
     }
 
-    /// The guest has nothing left to do. Answers whether it had until now.
-    pub(crate) fn release(&self) -> bool {
-        self.occupied().permit.take().is_some()
+    /// The guest has nothing left to do. Answers whether others are yet to be shown that the instance is free; the
+    /// place is given up the next time.
+    pub(crate) fn rest(&self) -> bool {
+        let mut work = self.work();
+        match &mut *work {
+            Work::Request { permit, .. } => {
+                *work = Work::Done(permit.take());
+                true
+            }
+            Work::Done(_) => {
+                *work = Work::Nothing;
+                false
+            }
+            Work::Nothing => false,
+        }
+    }
+
+    /// The instance is gone, and its place is free.
+    pub(crate) fn release(&self) {
+        *self.work() = Work::Nothing;
     }
 
     /// When the last piece of the current request's body came, if one has.
     pub(crate) fn progress(&self) -> Option<Instant> {
-        self.occupied().progress.last()
+        match &*self.work() {
+            Work::Request { progress, .. } => progress.last(),
+            _ => None,
+        }
     }
 
-    fn occupied(&self) -> MutexGuard<'_, Occupied> {
-        self.occupied.lock().unwrap_or_else(PoisonError::into_inner)
+    fn work(&self) -> MutexGuard<'_, Work> {
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The epoch has passed while the guest computed: let it go on after the others, or end it.

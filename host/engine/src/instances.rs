@@ -32,6 +32,9 @@ use crate::state::State;
 /// The longest that an instance past its time goes unnoticed.
 const EXPIRY_RESOLUTION_MAX: Duration = Duration::from_millis(500);
 
+/// How long a request that has a place waits for an instance that is about to be free.
+const POOL_PAUSE: Duration = Duration::from_millis(1);
+
 /// What a request and the instance that takes it learn of each other.
 #[derive(Debug, Default)]
 struct Ticket {
@@ -102,7 +105,7 @@ impl Instances {
                 bounded(body, body_bytes_max, ticket.progress.clone())
             }
         });
-        match self.handler.handle(ticket.clone(), request).await {
+        match self.instantiated(ticket.clone(), request).await {
             Ok(response) => Ok(response.map(|body| {
                 Answering {
                     body,
@@ -111,6 +114,34 @@ impl Instances {
                 .boxed_unsync()
             })),
             Err(error) => Err(request_error(error, ticket.guard.get())),
+        }
+    }
+
+    /// Hands a request on until there is an instance for it.
+    ///
+    /// Who has a permit has a place in the pool, but wasmtime may have filled it with an instance that it made ahead,
+    /// and that is about to say that it is free.
+    async fn instantiated(
+        &self,
+        mut ticket: Arc<Ticket>,
+        mut request: http::Request<Body>,
+    ) -> Result<Response, wasmtime::Error> {
+        let deadline = Instant::now() + self.queue_timeout;
+        loop {
+            let error = match self.handler.handle(ticket, request).await {
+                Ok(response) => return Ok(response),
+                Err(error) if !is_pool_full(&error) || Instant::now() >= deadline => {
+                    return Err(error);
+                }
+                Err(error) => error,
+            };
+            let failed: InstantiationError<Arc<Ticket>> = error.downcast()?;
+            ticket = failed.request_data;
+            request = failed
+                .request
+                .into_inner()
+                .unwrap_or_else(PoisonError::into_inner);
+            sleep(POOL_PAUSE).await;
         }
     }
 
@@ -133,16 +164,22 @@ impl std::fmt::Debug for Instances {
     }
 }
 
+/// Why there is no instance, if that is what the error is about. It is wrapped, for it may be that of many requests.
+fn not_instantiated(error: &wasmtime::Error) -> Option<&wasmtime::Error> {
+    let failed = error.downcast_ref::<InstantiationError<Arc<Ticket>>>()?;
+    Some(&failed.error)
+}
+
+fn is_pool_full(error: &wasmtime::Error) -> bool {
+    not_instantiated(error).is_some_and(|error| error.is::<wasmtime::PoolConcurrencyLimitError>())
+}
+
 /// Says why there is no response: by what the guard noted, else by what the guest answered.
 fn request_error(error: wasmtime::Error, guard: Option<&Arc<Guard>>) -> RequestError {
-    // An instance that did not come to be has no guard yet; its error is wrapped, for it may be that of many.
-    let failed = error
-        .downcast_ref::<InstantiationError<Arc<Ticket>>>()
-        .map(|failed| &failed.error);
-    if failed.is_some_and(|error| error.is::<wasmtime::PoolConcurrencyLimitError>()) {
+    if is_pool_full(&error) {
         return RequestError::Busy;
     }
-    let stop = match failed {
+    let stop = match not_instantiated(&error) {
         Some(error) => error.downcast_ref::<Stop>().copied(),
         None => guard.and_then(|guard| guard.stopped()),
     };
@@ -368,8 +405,9 @@ impl WorkerExpiration for Expiration {
         since: Instant,
     ) -> Poll<()> {
         self.guard.on_pending();
-        if status == WorkerStatus::Idle && self.guard.release() {
-            // It was asked whether it accepts another request before it was known to be idle: to be asked again.
+        if status == WorkerStatus::Idle && self.guard.rest() {
+            // It was asked whether it accepts another request before it was known to be idle: to be asked again, and
+            // to come by here after that.
             cx.waker().wake_by_ref();
         }
         // One coarse timer for the life of the instance is cheaper than an exact one for each request.
