@@ -30,6 +30,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["starling-access", "starling-mailbox", "starling-voicemail"],
     ),
     ("xtask", &[]),
+    ("starling-test-servers", &[]),
     ("starling-tests", &[]),
     (
         "starling",

@@ -22,6 +22,7 @@ const SMALL_PACKAGES: &[&str] = &[
     "starling-kv-embedded",
     "starling-mailbox",
     "starling-telemetry",
+    "starling-test-servers",
     "starling-voicemail",
     "xtask",
 ];

@@ -1,0 +1,248 @@
+//! redis-server or valkey-server, with a disk that is synced before each acknowledgement.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::net::UnixStream;
+
+use crate::process::Process;
+use crate::programs;
+
+/// How many ports are tried: one that was free may be taken when the server comes to listen.
+const PORTS_MAX: usize = 20;
+
+/// The socket in the folder of its data that it is asked through whether it serves. At the port somebody else may answer.
+const SOCKET: &str = "socket";
+
+/// What a [`RedisServer`] is started with.
+#[derive(Clone, Debug, Default)]
+pub struct RedisOptions {
+    password: Option<String>,
+    volatile: bool,
+    extra: String,
+}
+
+impl RedisOptions {
+    /// Asks clients for this password.
+    #[must_use]
+    pub fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self
+    }
+
+    /// Keeps nothing on disk.
+    #[must_use]
+    pub fn volatile(mut self) -> Self {
+        self.volatile = true;
+        self
+    }
+
+    /// Adds lines to the server's configuration file.
+    #[must_use]
+    pub fn extra(mut self, lines: &str) -> Self {
+        self.extra.push_str(lines);
+        self.extra.push('\n');
+        self
+    }
+
+    /// Starts the server and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not, with its log.
+    pub async fn start(self) -> RedisServer {
+        RedisServer::launch(self).await
+    }
+
+    fn configuration(&self, address: SocketAddr, folder: &Path) -> String {
+        let keep = if self.volatile {
+            "appendonly no"
+        } else {
+            "appendonly yes\nappendfsync always"
+        };
+        let mut text = format!(
+            "bind {}\nport {}\nunixsocket {}\ndir {}\nsave \"\"\n{keep}\n",
+            address.ip(),
+            address.port(),
+            folder.join(SOCKET).display(),
+            folder.display()
+        );
+        if let Some(password) = &self.password {
+            text.push_str(&format!("requirepass \"{password}\"\n"));
+        }
+        text.push_str(&self.extra);
+        text
+    }
+}
+
+/// A redis-server or valkey-server on the loopback interface.
+///
+/// Dropping it ends the server and removes its data. Its methods take `&self`, so that a test can share one.
+#[derive(Debug)]
+pub struct RedisServer {
+    // Before the folder: the process must be gone when its folder is removed.
+    process: Process,
+    address: OnceLock<SocketAddr>,
+    options: RedisOptions,
+    folder: TempDir,
+}
+
+impl RedisServer {
+    /// Starts a server with the default options and waits until it answers.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not, with its log.
+    pub async fn start() -> Self {
+        Self::options().start().await
+    }
+
+    /// What to start, to be changed before it is.
+    #[must_use]
+    pub fn options() -> RedisOptions {
+        RedisOptions::default()
+    }
+
+    async fn launch(options: RedisOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder can be made");
+        let server = Self {
+            process: Process::new("redis-server", folder.path().join("log")),
+            address: OnceLock::new(),
+            options,
+            folder,
+        };
+        std::fs::create_dir(server.data()).expect("the temporary folder can be written to");
+        for _ in 0..PORTS_MAX {
+            let address = free_address();
+            if server.run(address).await {
+                let _ = server.address.set(address);
+                return server;
+            }
+        }
+        panic!("none of {PORTS_MAX} free ports stayed free");
+    }
+
+    /// Where it listens. The same after a restart.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        *self.address.get().expect("set before start returns")
+    }
+
+    /// What it logged so far, in all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
+        self.process.log()
+    }
+
+    /// Whether it runs; a suspended server does.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.process.is_up()
+    }
+
+    /// Ends it as a crash would, without a chance to tidy up, and waits until it is gone.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Asks it to end, and waits until it is gone.
+    pub fn stop(&self) {
+        self.process.stop();
+    }
+
+    /// Suspends it: it keeps its connections and answers nothing.
+    ///
+    /// # Panics
+    ///
+    /// Where it is down.
+    pub fn pause(&self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    /// Lets it go on after [`pause`](Self::pause).
+    ///
+    /// # Panics
+    ///
+    /// Where it is down.
+    pub fn resume(&self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// Starts it again, on the same port and with the same data, and waits until it answers. Kills it before, where it
+    /// runs.
+    ///
+    /// # Panics
+    ///
+    /// Where it does not answer, with its log.
+    pub async fn restart(&self) {
+        self.kill();
+        assert!(
+            self.run(self.address()).await,
+            "the port {} was taken meanwhile",
+            self.address().port()
+        );
+    }
+
+    /// Throws the server's data away.
+    ///
+    /// # Panics
+    ///
+    /// Where the server runs, or the data cannot be removed.
+    pub fn wipe(&self) {
+        assert!(
+            !self.is_up(),
+            "a running server would write to removed files"
+        );
+        let data = self.data();
+        std::fs::remove_dir_all(&data)
+            .and_then(|()| std::fs::create_dir(&data))
+            .unwrap_or_else(|error| panic!("{}: {error}", data.display()));
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Starts it at `address` and waits until it answers. False where somebody else is there.
+    async fn run(&self, address: SocketAddr) -> bool {
+        let file = self.folder.path().join("redis.conf");
+        let text = self.options.configuration(address, &self.data());
+        std::fs::write(&file, text).expect("the temporary folder can be written to");
+        let logged_before = self.log().len();
+        let arguments = [file.display().to_string()];
+        self.process.spawn(&programs::redis_server(), &arguments);
+        let answer = self
+            .process
+            .answers_or_exits(|| async { ping(&self.data().join(SOCKET)).await.ok().flatten() })
+            .await;
+        let Err(status) = answer else {
+            return true;
+        };
+        let log = self.log();
+        assert!(
+            log[logged_before..].contains("Address already in use"),
+            "redis-server exits with {status}"
+        );
+        false
+    }
+}
+
+/// An address that nobody listens at now.
+fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .expect("the system has a free port")
+}
+
+/// Whether the server at `socket` serves: it answers, be it to ask for a password, and is done with reading its data.
+async fn ping(socket: &Path) -> std::io::Result<Option<()>> {
+    let mut stream = BufReader::new(UnixStream::connect(socket).await?);
+    stream.write_all(b"PING\r\n").await?;
+    let mut line = String::new();
+    stream.read_line(&mut line).await?;
+    Ok((line.starts_with("+PONG") || line.starts_with("-NOAUTH")).then_some(()))
+}
