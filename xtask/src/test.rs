@@ -20,6 +20,7 @@ const SMALL_PACKAGES: &[&str] = &[
     "starling-access",
     "starling-kv",
     "starling-kv-embedded",
+    "starling-kv-nats",
     "starling-mailbox",
     "starling-telemetry",
     "starling-test-servers",
