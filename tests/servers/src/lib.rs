@@ -19,7 +19,7 @@
 //! # }
 //! ```
 //!
-//! The programs are those that `cargo xtask test` provides; [`programs`] tells where they are looked for. Nothing in
+//! The programs are those that `cargo xtask servers` provides; [`programs`] tells where they are looked for. Nothing in
 //! here is part of what is shipped.
 
 mod nats;
