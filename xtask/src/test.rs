@@ -21,6 +21,7 @@ const SMALL_PACKAGES: &[&str] = &[
     "starling-access",
     "starling-kv",
     "starling-kv-embedded",
+    "starling-kv-redis",
     "starling-mailbox",
     "starling-telemetry",
     "starling-test-servers",
