@@ -98,10 +98,12 @@ fn load(
     variables: &BTreeMap<String, String>,
     state_dir: &StateDir,
 ) -> Result<BTreeMap<String, Component>> {
-    let labels = manifest
-        .components
-        .values()
-        .flat_map(|component| &component.key_value_stores);
+    let labels = manifest.components.values().flat_map(|component| {
+        component
+            .key_value_stores
+            .iter()
+            .chain(&component.host_stores)
+    });
     let stores = stores::open(
         labels.map(String::as_str),
         &config.key_value_store,
@@ -152,6 +154,7 @@ fn grant(
         stores: component
             .key_value_stores
             .iter()
+            .chain(&component.host_stores)
             .map(|label| (label.clone(), stores[label].clone()))
             .collect(),
         allowed_hosts,
