@@ -4,7 +4,7 @@
 //! | key | value |
 //! |---|---|
 //! | `order` | the counter that numbers the entries, and nothing else |
-//! | `chunk/<order>/<begun>/<n>` | piece `n`, from 0, of the audio; `begun` is when it was written, in milliseconds since the Unix epoch |
+//! | `chunk/<order>/<begun>/<n>` | piece `n`, from 0, of the audio; `begun` is when, in milliseconds since 1970 |
 //! | `waiting/<order>/<bytes>` | an entry that is to be delivered ([`Spooled`]) |
 //! | `undeliverable/<order>/<bytes>` | one that was refused for good, with the reason |
 //!
