@@ -112,7 +112,10 @@ fn open_stores(
     state_dir: &StateDir,
 ) -> Result<Stores> {
     let components = manifest.components.values();
-    let labels = components.flat_map(|component| &component.key_value_stores);
+    let labels = components.flat_map(|component| {
+        let of_spin = component.key_value_stores.iter();
+        of_spin.chain(&component.host_stores)
+    });
     Ok(Stores::open(labels.map(String::as_str), config, state_dir)?)
 }
 
@@ -169,6 +172,7 @@ fn grant(
         stores: component
             .key_value_stores
             .iter()
+            .chain(&component.host_stores)
             .flat_map(|label| stores.with_replicas(label))
             .collect(),
         allowed_hosts,
