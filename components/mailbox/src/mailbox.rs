@@ -201,7 +201,8 @@ impl Mailbox {
         let mut profile = if change == ProfileChange::default() {
             Profile::default()
         } else {
-            self.profile().delta(change, &self.next_stamp(origin)?, origin.alone)
+            self.profile()
+                .delta(change, &self.next_stamp(origin)?, origin.alone)
         };
         profile.created = (!self.exists()).then_some(created);
         Ok(self.delta(profile))
@@ -331,7 +332,9 @@ impl Mailbox {
         origin: &Origin,
     ) -> Result<Slot, ChangeError> {
         let message = self.message(id).ok_or(ChangeError::NoSuchMessage)?;
-        let flags = message.flags.delta(change, &self.next_stamp(origin)?, origin.alone);
+        let flags = message
+            .flags
+            .delta(change, &self.next_stamp(origin)?, origin.alone);
         if flags == Flags::default() {
             return Ok(Slot::default());
         }
