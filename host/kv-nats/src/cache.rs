@@ -180,9 +180,16 @@ impl Cache {
         }
     }
 
-    /// Notes what this host has read or written past the cache.
+    /// Notes that this host has seen a message with this sequence, past the cache.
     pub(crate) fn saw(&self, sequence: u64) {
         self.seen.fetch_max(sequence, Relaxed);
+    }
+
+    /// Notes that this host has seen, past the cache, that a message of the key has this sequence: nothing older is to
+    /// be served any more.
+    pub(crate) fn saw_of(&self, key: &str, sequence: u64) {
+        self.saw(sequence);
+        self.shard(key).outdate(key, sequence);
     }
 
     /// This host has written a key: its entry, or that it is missing, as of this sequence.
@@ -209,10 +216,13 @@ impl Cache {
 
     /// The follower has come to a message of this key.
     pub(crate) fn on_message(&self, key: Option<&str>, sequence: u64) {
-        if let Some(key) = key {
-            self.shard(key).outdate(key, sequence);
-        }
+        let Some(key) = key else {
+            return self.on_progress(sequence);
+        };
+        let mut shard = self.shard(key);
+        // Under the lock, or a write that was acknowledged before this message might be kept after it, for good.
         self.on_progress(sequence);
+        shard.outdate(key, sequence);
     }
 
     /// The follower knows that nothing has come up to this sequence that it has not reported.
@@ -350,6 +360,22 @@ mod tests {
         cache.on_message(Some("a"), 12);
         cache.wrote("a", entry(11), 11);
         assert_eq!(hit(&cache, "a"), None);
+    }
+
+    #[test]
+    fn nobody_reads_what_is_older_than_what_was_read_past_the_cache() {
+        let cache = followed();
+        let ticket = miss(&cache, "a");
+        cache.keep("a", &ticket, entry(5), Some(5));
+        // A swap was lost to another host's write, which the follower has not come to.
+        cache.saw_of("a", 12);
+        assert_eq!(hit(&cache, "a"), None);
+
+        let slow = miss(&cache, "b");
+        assert!(matches!(cache.look("b"), Look::Bypass));
+        cache.saw_of("b", 13);
+        cache.keep("b", &slow, entry(5), Some(5));
+        assert_eq!(hit(&cache, "b"), None);
     }
 
     #[test]
