@@ -144,6 +144,10 @@ pub(crate) async fn pump(
                 copied = acknowledged?;
                 on_copied(copied);
             }
+            // Where there is nothing to write, nothing else would tell.
+            () = target.link.lost() => {
+                return Err(PumpError::Target(Error::unavailable("the connection broke")));
+            }
         }
     }
     Ok(())

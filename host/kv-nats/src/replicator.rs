@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use starling_kv::Error;
 use thiserror::Error as ThisError;
+use tokio::sync::Notify;
 
 use crate::bucket::{Bucket, Difference, Facts};
 use crate::comparison::difference;
@@ -43,6 +44,9 @@ enum ReplicationError {
     /// The replica holds what its origin does not.
     #[error("the origin is not where its replica is: {0}")]
     Regression(Regression),
+    /// The replica holds less than it did.
+    #[error("the replica has lost what was written to it")]
+    Shrunk,
     /// Copying broke off.
     #[error(transparent)]
     Pump(#[from] PumpError),
@@ -50,13 +54,13 @@ enum ReplicationError {
 
 /// Replicates for ever.
 pub(crate) async fn replicate(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
-    let measured = measure(origin.clone(), replica.clone(), status.clone());
+    let shrunk = Notify::new();
     let copied = async {
         // It is read before its origin has ever answered.
         prepare(replica.clone()).await;
-        copy(origin, replica, status).await;
+        copy(&origin, &replica, &status, &shrunk).await;
     };
-    tokio::join!(copied, measured);
+    tokio::join!(copied, measure(&origin, &replica, &status, &shrunk));
 }
 
 /// Sees to it that the replica has a stream.
@@ -81,7 +85,7 @@ pub(crate) async fn prepare(replica: Bucket) {
     }
 }
 
-async fn copy(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
+async fn copy(origin: &Bucket, replica: &Bucket, status: &OriginStatus, shrunk: &Notify) {
     loop {
         let there = Linked {
             link: origin.system().connected().await,
@@ -91,7 +95,11 @@ async fn copy(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
             link: replica.system().connected().await,
             bucket: replica.clone(),
         };
-        let error = match copy_once(&there, &here, &status).await {
+        let copied = tokio::select! {
+            copied = copy_once(&there, &here, status) => copied,
+            () = shrunk.notified() => Err(ReplicationError::Shrunk),
+        };
+        let error = match copied {
             Ok(never) => match never {},
             Err(error) => error,
         };
@@ -183,16 +191,21 @@ async fn regression(
     Ok(difference.map(|sequence| Regression::OtherMessage { sequence }))
 }
 
-/// Asks, again and again, how far the origin is.
-async fn measure(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
+/// Asks, again and again, how far the origin is, and the replica. Says so where the replica has shrunk: while its origin
+/// is not written, nothing else would tell.
+async fn measure(origin: &Bucket, replica: &Bucket, status: &OriginStatus, shrunk: &Notify) {
     let mut interval = tokio::time::interval(MEASURE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let asked = std::time::Instant::now();
         // The origin first: what the replica gets meanwhile makes the lag smaller than it is said to be, not greater.
-        let there = last_sequence(&origin).await;
-        if let Some(here) = last_sequence(&replica).await {
+        let there = last_sequence(origin).await;
+        let had = status.report().applied;
+        if let Some(here) = last_sequence(replica).await {
+            if here < had {
+                shrunk.notify_waiters();
+            }
             status.applied(here);
         }
         status.measured(there, asked);

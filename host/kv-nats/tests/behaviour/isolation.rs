@@ -47,7 +47,10 @@ async fn isolated_region_serves_and_catches_up() {
     let fresh = world.host("eu").await;
     check_serves(&fresh.own(), "fresh-host").await;
     assert_eq!(
-        read(&fresh.replica("us"), "before").await.unwrap().as_deref(),
+        read(&fresh.replica("us"), "before")
+            .await
+            .unwrap()
+            .as_deref(),
         Some("before")
     );
     world.server("eu").restart().await;
@@ -61,7 +64,10 @@ async fn isolated_region_serves_and_catches_up() {
     assert_eq!(held.entries.len(), 6);
     assert_eq!(world.converged("us").await, ends);
     eventually("it knows what it missed", async || {
-        read(&fresh.replica("us"), "meanwhile").await.unwrap().is_some()
+        read(&fresh.replica("us"), "meanwhile")
+            .await
+            .unwrap()
+            .is_some()
     })
     .await;
     for host in [&ap, &us] {

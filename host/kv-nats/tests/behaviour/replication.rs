@@ -33,7 +33,10 @@ async fn writes_and_deletions_become_visible_in_every_region() {
     own.delete("gone").await.unwrap();
     for host in [&ap, &us] {
         let replica = host.replica("eu");
-        eventually("it is gone", async || !replica.exists("gone").await.unwrap()).await;
+        eventually("it is gone", async || {
+            !replica.exists("gone").await.unwrap()
+        })
+        .await;
         // What came before is there, with the origin's version, and nothing else is.
         let entry = replica.get("kept").await.unwrap().unwrap();
         assert_eq!((entry.value, entry.version), (bytes("2"), version));
@@ -54,7 +57,10 @@ async fn replica_is_only_read() {
     let refusals = [
         replica.set("key", bytes("")).await.map(drop),
         replica.delete("key").await,
-        replica.compare_and_swap("key", None, bytes("")).await.map(drop),
+        replica
+            .compare_and_swap("key", None, bytes(""))
+            .await
+            .map(drop),
         replica.set_many(vec![("key".to_owned(), bytes(""))]).await,
         replica.delete_many(&key()).await,
     ];

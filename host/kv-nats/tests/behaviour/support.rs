@@ -254,7 +254,10 @@ pub(crate) async fn eventually_some<T>(what: &str, look: impl AsyncFn() -> Optio
     };
     match tokio::time::timeout(PATIENCE, looks).await {
         Ok(found) => found,
-        Err(_) => panic!("never: {what} ({})", LAST.with(|last| last.borrow().clone())),
+        Err(_) => panic!(
+            "never: {what} ({})",
+            LAST.with(|last| last.borrow().clone())
+        ),
     }
 }
 
