@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use crate::compiled;
 use crate::host::Launch;
 use crate::paths;
 
@@ -38,7 +39,9 @@ impl App {
             .expect("spin.toml is readable");
         assert!(manifest.contains(BUILT), "spin.toml does not name {BUILT}");
         let built = paths::component("voicemail.wasm");
-        Self::new(&manifest.replace(BUILT, &built.display().to_string()))
+        let app = Self::new(&manifest.replace(BUILT, &built.display().to_string()));
+        compiled::share(&app.path("spin.toml"), &app.path("state"));
+        app
     }
 
     /// The tests' own component under every path, with the store `default` and nothing else allowed.

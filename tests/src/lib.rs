@@ -5,6 +5,8 @@
 //! - [`client`] sends requests, on a fresh connection or a kept one, and reads answers;
 //! - [`wire`] sends bytes that no client library would;
 //! - [`app`] writes manifests for the voicemail application and for the tests' own component;
+//! - [`compiled`] lets hosts share what one of them has compiled;
+//! - [`deployment`] is several regions, each with its NATS and its hosts, and a network between them that breaks;
 //! - [`mailbox`] speaks the voicemail API;
 //! - [`audio`] makes speech in the encodings that callers send;
 //! - [`random`] is a seeded source of choices, so that a failure can be repeated.
@@ -14,6 +16,8 @@
 pub mod app;
 pub mod audio;
 pub mod client;
+pub mod compiled;
+pub mod deployment;
 pub mod host;
 pub mod mailbox;
 pub mod paths;

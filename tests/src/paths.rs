@@ -58,6 +58,20 @@ pub fn python(program: &str) -> PathBuf {
     path
 }
 
+/// An empty folder of this name for this process, in cargo's output folder. Those of earlier processes go.
+///
+/// # Panics
+///
+/// Where it cannot be made.
+#[must_use]
+pub fn emptied(name: &str) -> PathBuf {
+    let parent = target().join("tmp").join(name);
+    let _ = std::fs::remove_dir_all(&parent);
+    let folder = parent.join(std::process::id().to_string());
+    std::fs::create_dir_all(&folder).expect("a folder is made");
+    folder
+}
+
 /// Cargo's output folder: tests and benchmarks run from `<target>/<profile>/deps/`.
 fn target() -> PathBuf {
     let program = std::env::current_exe().expect("the path of this program is known");

@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("starling-kv", &[]),
     ("starling-telemetry", &[]),
     ("starling-kv-embedded", &["starling-kv"]),
+    ("starling-kv-redis", &["starling-kv"]),
     ("starling-engine", &["starling-kv", "starling-telemetry"]),
     (
         "starling-server",
@@ -67,6 +68,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     // Providers and their interface: no runtime of WebAssembly, no HTTP.
     ("starling-kv", &["wasm", "hyper", "spin-"]),
     ("starling-kv-embedded", &["wasm", "hyper", "spin-"]),
+    ("starling-kv-redis", &["wasm", "hyper", "spin-", "aws-lc"]),
     // The engine: no provider's engine.
     (
         "starling-engine",

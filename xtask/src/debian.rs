@@ -10,6 +10,15 @@ pub(crate) fn is_debian() -> bool {
     os_release().is_some_and(|text| text.lines().any(|line| line == "ID=debian"))
 }
 
+/// The name of the release that this machine runs, such as bookworm.
+pub(crate) fn release() -> Option<String> {
+    let text = os_release()?;
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))?;
+    Some(name.trim_matches('"').to_owned())
+}
+
 /// Whether packages can be asked for and installed the Debian way: Debian and its descendants.
 pub(crate) fn has_apt() -> bool {
     ["dpkg-query", "apt-get"]

@@ -12,6 +12,7 @@ Commands:
   build   compile the host and the components
   up      build, then serve spin.toml with the host just built
   test    everything that must hold before a change is merged; CI runs this
+  servers fetch the servers that tests start, and say where they are
   fuzz    try generated inputs on everything that reads bytes from outside
   bench   measure, and print a table
   help    explain a command: `cargo xtask help test`
@@ -78,6 +79,7 @@ In order, stopping at the first failure with the command to run again:
   tools       espeak-ng, sox and curl, which make and fetch the speech that is deposited, and a C++ compiler
               for the fuzzer; missing ones are installed on Debian (as root, or through sudo), after saying so.
               And schemathesis, which tries the API by its document, in a virtual environment in target/python
+  servers     nats-server and redis-server, as `cargo xtask servers`
   format      cargo fmt --check
   build       the host, the components and the tests' own component, as `cargo xtask build --tests`
   clippy      every package, warnings are errors
@@ -88,6 +90,20 @@ In order, stopping at the first failure with the command to run again:
 With filters, only the builds and the tests run, and of these only tests whose name contains one of them:
   cargo xtask test drain
   cargo xtask test lost_swap_keeps_first_value
+";
+
+const SERVERS: &str = "\
+Provide the servers that tests start, as `cargo xtask test` does first. Then `cargo test` finds them too.
+
+Usage: cargo xtask servers
+
+A server that is installed and new enough is taken: nats-server from 2.10 on, redis-server or valkey-server from 6.0 on.
+Otherwise Debian's package is fetched with apt, from the mirror that this machine is configured with, and unpacked in
+target/tools. It is not installed, and nothing needs root. A second run fetches nothing.
+
+Prints a line for each server, with the variable that names another one to this command and to the tests:
+  STARLING_NATS_SERVER=<path>
+  STARLING_REDIS_SERVER=<path>
 ";
 
 const FUZZ: &str = "\
@@ -141,6 +157,7 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
         "build" => Ok(BUILD),
         "up" => Ok(UP),
         "test" => Ok(TEST),
+        "servers" => Ok(SERVERS),
         "fuzz" => Ok(FUZZ),
         "bench" => Ok(BENCH),
         "help" => Ok(OVERVIEW),
@@ -151,6 +168,6 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
 /// The failure for a command that does not exist.
 pub(crate) fn unknown(command: &str) -> Failure {
     Failure::Usage(format!(
-        "there is no command `{command}`; the commands are build, up, test, fuzz, bench and help"
+        "there is no command `{command}`; the commands are build, up, test, servers, fuzz, bench and help"
     ))
 }

@@ -1,4 +1,4 @@
-//! The chores of the repository, behind one command: `cargo xtask build | up | test | fuzz | bench | help`.
+//! The chores of the repository, behind one command: `cargo xtask build | up | test | servers | fuzz | bench | help`.
 //!
 //! Everything a person or a continuous-integration machine does to this repository goes through here, so that
 //! both do the same. The alias `cargo xtask` lives in `.cargo/config.toml`.
@@ -6,7 +6,8 @@
 //! - [`step`] announces a command, runs it and stops at the first failure;
 //! - [`workspace`] knows where things are and which packages are guests;
 //! - [`toolchain`] finds, or installs, what compiles the guests to wasm32-wasip2;
-//! - [`debian`] installs Debian packages, and [`python`] what the tests need of Python, saying so first;
+//! - [`debian`] installs Debian packages, [`python`] what the tests need of Python, and [`servers`] provides the servers
+//!   that tests start, from the archives that [`sources`] knows; all say so first;
 //! - [`build`], [`up`], [`test`], [`fuzz`] and [`bench`] are the commands; [`help`] explains them.
 
 mod bench;
@@ -15,6 +16,8 @@ mod debian;
 mod fuzz;
 mod help;
 mod python;
+mod servers;
+mod sources;
 mod step;
 mod test;
 mod toolchain;
@@ -54,6 +57,7 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "build" => build::run(&build::Options::parse(rest)?)?,
         "up" => return up::run(rest),
         "test" => test::run(&test::Options::parse(rest)?)?,
+        "servers" => servers::run(rest)?,
         "fuzz" => fuzz::run(&fuzz::Options::parse(rest)?)?,
         "bench" => bench::run(rest)?,
         "help" | "--help" | "-h" => print!(

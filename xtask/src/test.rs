@@ -11,6 +11,7 @@ use crate::build;
 use crate::debian;
 use crate::fuzz;
 use crate::python;
+use crate::servers;
 use crate::step::{self, Failure};
 use crate::toolchain::Toolchain;
 use crate::workspace::{GUEST_TARGET, GUESTS, TEST_GUESTS, Workspace};
@@ -21,6 +22,7 @@ const SMALL_PACKAGES: &[&str] = &[
     "starling-kv",
     "starling-kv-embedded",
     "starling-kv-nats",
+    "starling-kv-redis",
     "starling-mailbox",
     "starling-telemetry",
     "starling-test-servers",
@@ -72,6 +74,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let workspace = Workspace::find()?;
     install_tools()?;
     python::install(&workspace)?;
+    let servers = servers::provide(&workspace)?;
     let filtered = !options.filters.is_empty();
     if !filtered {
         step::run(
@@ -93,6 +96,7 @@ pub(crate) fn run(options: &Options) -> Result<(), Failure> {
     let tests = |what, profile: &[&str], packages: &[&str]| {
         let mut cargo = workspace.cargo();
         cargo.arg("test").args(profile).args(named(packages));
+        cargo.envs(servers.iter().map(|(variable, path)| (variable, path)));
         if filtered {
             cargo.arg("--").args(&options.filters);
         }

@@ -42,6 +42,7 @@ mod rates;
 mod record;
 mod sign_in;
 mod slot;
+mod spool;
 mod stamp;
 
 pub use chores::{
@@ -71,4 +72,7 @@ pub use rates::{RateLimits, Rates, TooFast};
 pub use record::{Chores, Discarded, FORGET_AFTER_MS, Record};
 pub use sign_in::{Count, FAILURES_FREE, Failures, LOCK_MS_MAX, LOCK_MS_MIN, SignIns};
 pub use slot::{Created, Entry, Slot};
+pub use spool::{
+    Refusal, SPOOL_ORDER, SpoolContents, SpoolEntry, SpoolFill, SpoolKey, SpoolState, Spooled,
+};
 pub use stamp::{AHEAD_MAX_MS, ClockSkew, Stamp};

@@ -156,6 +156,12 @@ impl Mailbox {
             .and_then(|entry| Message::of(id, entry, self.now_ms))
     }
 
+    /// Whether there is a message of this id, or was: whether a deposit of it would change nothing.
+    pub fn knows(&self, id: MessageId) -> bool {
+        let entry = self.joined.messages.get(&id);
+        entry.is_some_and(|entry| entry.purged || entry.header.is_some())
+    }
+
     /// Counts the messages.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
@@ -268,7 +274,7 @@ impl Mailbox {
             return Err(DepositError::NoSuchMailbox);
         }
         if let Some(present) = self.joined.messages.get(&id)
-            && (present.purged || present.header.is_some())
+            && self.knows(id)
         {
             let audio = present.header.as_ref().map(|it| it.audio.digest);
             return if audio.is_none_or(|digest| digest == header.audio.digest) {

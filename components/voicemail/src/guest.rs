@@ -2,8 +2,9 @@
 //! `wasi:http`.
 //!
 //! What waits goes through the asynchronous `spin:key-value`; compare-and-swap and counting exist
-//! only in the synchronous `wasi:keyvalue`, where a call holds up the whole instance, so nothing
-//! else is asked of that.
+//! only in the synchronous `wasi:keyvalue`, where a call holds up the whole instance, so little
+//! else is asked of that: the keys of the host's own spool, which come in pages there, and one by one in
+//! the other.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -190,6 +191,19 @@ impl Store for HostStore {
 
     async fn increment(&self, key: &str) -> Result<i64, StoreError> {
         Ok(atomics::increment(&self.bucket()?, key, 1)?)
+    }
+
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        let bucket = self.bucket()?;
+        let (mut keys, mut cursor) = (Vec::new(), None);
+        loop {
+            let page = bucket.list_keys(cursor.as_deref())?;
+            keys.extend(page.keys);
+            cursor = page.cursor;
+            if cursor.is_none() {
+                return Ok(keys);
+            }
+        }
     }
 
     async fn begin_swap(&self, key: &str) -> Result<HostSwap, StoreError> {

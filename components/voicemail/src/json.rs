@@ -9,10 +9,11 @@ use starling_access::{Pin, WebhookSecret};
 use starling_mailbox::{
     CallState, FlagChange, Greeting, GreetingKind, Header, Heard, MESSAGE_MS_MAX_MAX, Mailbox,
     MailboxId, Message, MessageId, Page, ProfileChange, QUOTA_BYTES_MAX, QUOTA_MESSAGES_MAX,
-    RETENTION_DAYS_MAX, Summary, WEBHOOK_URL_BYTES_MAX, WEBHOOKS_MAX, Webhook,
+    RETENTION_DAYS_MAX, SpoolEntry, SpoolFill, SpoolState, Spooled, Summary, WEBHOOK_URL_BYTES_MAX,
+    WEBHOOKS_MAX, Webhook,
 };
 
-use crate::problem::{Document, Problem};
+use crate::problem::{Document, PROBLEM_TYPE_PREFIX, Problem};
 use crate::time;
 
 /// The largest JSON body that is taken.
@@ -215,6 +216,100 @@ pub(crate) struct MessageJson<'a> {
     region: String,
     forwarded_by: Option<String>,
     comment: Option<CommentJson>,
+}
+
+/// A message that is in the spool.
+#[derive(Serialize)]
+pub(crate) struct AcceptedJson<'a> {
+    status: &'static str,
+    id: String,
+    mailbox: &'a str,
+    received_at: String,
+    duration_ms: u64,
+    size_bytes: u64,
+    media_type: String,
+}
+
+impl<'a> AcceptedJson<'a> {
+    pub(crate) fn of(spooled: &'a Spooled) -> Self {
+        let header = &spooled.header;
+        Self {
+            status: "accepted",
+            id: spooled.message.to_string(),
+            mailbox: spooled.mailbox.as_str(),
+            received_at: time::format(header.received_at_ms),
+            duration_ms: header.audio.duration_ms,
+            size_bytes: header.audio.size_bytes,
+            media_type: header.audio.format.media_type().to_string(),
+        }
+    }
+}
+
+/// A host's spool.
+#[derive(Serialize)]
+pub(crate) struct SpoolJson {
+    pub(crate) waiting: SpoolFillJson,
+    pub(crate) undeliverable: SpoolFillJson,
+    pub(crate) max: SpoolFillJson,
+    pub(crate) entries: Vec<SpoolEntryJson>,
+    pub(crate) next_cursor: Option<String>,
+}
+
+/// How much there is in a spool, or may be.
+#[derive(Serialize)]
+pub(crate) struct SpoolFillJson {
+    messages: u64,
+    bytes: u64,
+}
+
+impl From<SpoolFill> for SpoolFillJson {
+    fn from(fill: SpoolFill) -> Self {
+        let SpoolFill { messages, bytes } = fill;
+        Self { messages, bytes }
+    }
+}
+
+/// An entry of a spool, without anything of what was said or by whom.
+#[derive(Serialize)]
+pub(crate) struct SpoolEntryJson {
+    order: u64,
+    state: &'static str,
+    /// `None`, as the next two, if the entry cannot be read.
+    mailbox: Option<String>,
+    message: Option<String>,
+    accepted_at: Option<String>,
+    size_bytes: u64,
+    reason: Option<ReasonJson>,
+}
+
+/// Why an entry of a spool was set aside.
+#[derive(Serialize)]
+struct ReasonJson {
+    r#type: String,
+    detail: String,
+    at: String,
+}
+
+impl SpoolEntryJson {
+    pub(crate) fn of(order: u64, entry: &SpoolEntry, spooled: Option<&Spooled>) -> Self {
+        let refusal = spooled.and_then(|spooled| spooled.refusal.as_ref());
+        Self {
+            order,
+            state: match entry.state() {
+                SpoolState::Undeliverable => "undeliverable",
+                SpoolState::Waiting | SpoolState::Unfinished => "waiting",
+            },
+            mailbox: spooled.map(|spooled| spooled.mailbox.to_string()),
+            message: spooled.map(|spooled| spooled.message.to_string()),
+            accepted_at: spooled.map(|spooled| time::format(spooled.accepted_at_ms)),
+            size_bytes: entry.bytes(),
+            reason: refusal.map(|refusal| ReasonJson {
+                r#type: format!("{PROBLEM_TYPE_PREFIX}{}", refusal.problem),
+                detail: refusal.detail.clone(),
+                at: time::format(refusal.at_ms),
+            }),
+        }
+    }
 }
 
 /// What was said in front of a forwarded message.

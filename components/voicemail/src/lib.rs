@@ -10,21 +10,21 @@
 //!
 //! ```text
 //! respond ── trace, cors ── route ── access ── negotiate ── resources/…
-//!                                                            ├─ deposit ── recording ── form
+//!                                                            ├─ deposit ── recording ── form, spool
 //!                                                            └─ slots (the join of regions; compare-and-swap)
 //!                                                                 └─ platform
-//! in the background: maintenance ── notify, reclaim, directory
+//! in the background: maintenance ── spool, notify, reclaim, directory
 //! every refusal: problem        every answer: response, json, conditional
 //! ```
 //!
 //! # Promises
 //!
-//! - A deposit is acknowledged once its audio and then its header are stored, and not before; what
-//!   was not stored is not acknowledged. Repeating a request has no further effect.
+//! - A deposit is acknowledged once its audio and then its header are stored, or both are in the spool, and
+//!   not before; what was not stored is not acknowledged. Repeating a request has no further effect.
 //! - An error is a problem document (RFC 9457) from the one table in `problem.rs`, with nothing of
 //!   the store in it.
-//! - No request lists or scans a store: it reads one slot for each region, and the pieces of audio
-//!   asked for. The list of mailboxes reads shards of a directory.
+//! - No request lists or scans a region's store: it reads one slot for each region, and the pieces of audio
+//!   asked for. The list of mailboxes reads shards of a directory. The spool, which is bounded, is listed.
 //! - Who may not ask is refused before anything of a mailbox is read.
 
 mod access;
@@ -58,6 +58,7 @@ mod response;
 mod route;
 mod shares;
 mod slots;
+mod spool;
 mod time;
 mod trace;
 mod upload;

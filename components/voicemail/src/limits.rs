@@ -1,6 +1,9 @@
 //! Limits that an operator sets by variables of the application.
 
-use starling_mailbox::RateLimits;
+use std::fmt::Display;
+use std::str::FromStr;
+
+use starling_mailbox::{RateLimits, SpoolFill};
 
 use crate::platform::{Platform, Variable};
 use crate::problem::Problem;
@@ -9,6 +12,10 @@ use crate::problem::Problem;
 const MAILBOX_PER_MINUTE: u32 = 600;
 /// How many of them from one caller.
 const CALLER_PER_MINUTE: u32 = 60;
+
+/// How many messages the spool of a host takes unless told otherwise, and how many bytes of audio: 1 GiB.
+const SPOOL_MESSAGES: u64 = 10_000;
+const SPOOL_BYTES: u64 = 1024 * 1024 * 1024;
 
 /// How fast messages may be deposited: the variables `deposits_per_minute` and
 /// `deposits_per_minute_of_caller`, both for each mailbox; 0 is without limit.
@@ -23,8 +30,22 @@ pub(crate) async fn deposits(platform: &impl Platform) -> Result<RateLimits, Pro
     })
 }
 
+/// How much the spool of a host takes: the variables `spool_messages_max` and `spool_bytes_max`; with 0 it
+/// takes nothing.
+pub(crate) async fn spool(platform: &impl Platform) -> Result<SpoolFill, Problem> {
+    let messages = number(platform, "spool_messages_max").await?;
+    let bytes = number(platform, "spool_bytes_max").await?;
+    Ok(SpoolFill {
+        messages: messages.unwrap_or(SPOOL_MESSAGES),
+        bytes: bytes.unwrap_or(SPOOL_BYTES),
+    })
+}
+
 /// A variable that is a number; `None` if it is not set, or empty.
-async fn number(platform: &impl Platform, name: &str) -> Result<Option<u32>, Problem> {
+async fn number<T>(platform: &impl Platform, name: &str) -> Result<Option<T>, Problem>
+where
+    T: FromStr<Err: Display>,
+{
     let invalid = |why: String| {
         platform.log(&format!("variable {name}: {why}"));
         Problem::Misconfigured

@@ -1,9 +1,10 @@
-//! The region's chores: telling webhooks, dropping what has expired, removing audio that nothing names.
+//! The chores: what the host's spool holds is delivered; and those of the region, which are telling webhooks,
+//! dropping what has expired, removing audio that nothing names.
 //!
 //! The host calls `POST /maintenance` at an interval, on the component itself; no route of the manifest
-//! leads there from outside. Each call does a bounded step. One host of a region does the chores at a
-//! time, by a lease in the region's store that the holder renews with each call; since everything here
-//! may be done twice, a lease that is lost is harmless.
+//! leads there from outside. Each call does a bounded step. Every host sees to its own spool. One host of a
+//! region does the region's chores at a time, by a lease in the region's store that the holder renews with
+//! each call; since everything here may be done twice, a lease that is lost is harmless.
 //!
 //! Where no timer calls (stock Spin), [`after`] does the chores of a mailbox when it is touched.
 
@@ -18,6 +19,7 @@ use crate::problem::Problem;
 use crate::reclaim::{self, Reclaimed};
 use crate::response::{self, Body};
 use crate::slots::{Change, Slots};
+use crate::spool::{self, Replayed};
 
 /// How many mailboxes one step of the round looks after.
 const MAILBOXES_MAX: usize = 100;
@@ -30,6 +32,9 @@ const SHARDS_MAX: u16 = 256;
 /// ends a request after five seconds, and a webhook may take three.
 const STEP_MS: u64 = 1_000;
 
+/// How much of a step the spool may take before it begins with no further entry.
+const SPOOL_MS: u64 = STEP_MS / 2;
+
 /// For how long nobody must have had the lease for the chores to be done in passing.
 const NO_TIMER_MS: u64 = 60_000;
 
@@ -41,11 +46,15 @@ struct Report {
     mailboxes: usize,
     reclaimed_pieces: u64,
     reclaimed_bytes: u64,
+    spool_delivered: usize,
+    spool_set_aside: usize,
 }
 
-/// Does a step of the chores, if this instance is the one to do them.
-pub(crate) async fn post<P: Platform>(slots: &Slots<'_, P>) -> Result<Response<Body>, Problem> {
-    let platform = slots.platform();
+/// Does a step of the chores: the host's, and the region's if this instance is the one to do them.
+pub(crate) async fn post<P: Platform>(platform: &P) -> Result<Response<Body>, Problem> {
+    let begun_ms = platform.now_ms();
+    let replayed = spool::replay(platform, begun_ms.saturating_add(SPOOL_MS)).await?;
+    let slots = &Slots::open(platform).await?;
     let holder = platform.instance();
     let mut taken = None;
     let take = slots.change_value(keys::MAINTENANCE, |bytes| {
@@ -54,9 +63,8 @@ pub(crate) async fn post<P: Platform>(slots: &Slots<'_, P>) -> Result<Response<B
     });
     take.await?;
     let Some(mut lease) = taken else {
-        return Ok(report(false, 0, Reclaimed::default()));
+        return Ok(report(false, 0, Reclaimed::default(), replayed));
     };
-    let begun_ms = platform.now_ms();
     let mut mailboxes = 0;
     let mut reclaimed = Reclaimed::default();
     'round: for _ in 0..SHARDS_MAX {
@@ -93,15 +101,22 @@ pub(crate) async fn post<P: Platform>(slots: &Slots<'_, P>) -> Result<Response<B
     progress.await?;
     let until_ms = platform.now_ms().saturating_add(STEP_MS);
     notify::settle(slots, until_ms).await?;
-    Ok(report(true, mailboxes, reclaimed))
+    Ok(report(true, mailboxes, reclaimed, replayed))
 }
 
-fn report(leader: bool, mailboxes: usize, reclaimed: Reclaimed) -> Response<Body> {
+fn report(
+    leader: bool,
+    mailboxes: usize,
+    reclaimed: Reclaimed,
+    replayed: Replayed,
+) -> Response<Body> {
     let report = Report {
         leader,
         mailboxes,
         reclaimed_pieces: reclaimed.pieces,
         reclaimed_bytes: reclaimed.bytes,
+        spool_delivered: replayed.delivered,
+        spool_set_aside: replayed.set_aside,
     };
     response::json(StatusCode::OK, &report)
 }
@@ -138,7 +153,8 @@ pub(crate) async fn tend<P: Platform>(
     slots.change(id, tidy).await?;
     let (mailbox, record) = slots.read(id).await?;
     if notify::is_owed(&record) && !mailbox.profile().webhooks().is_empty() {
-        notify::note(slots, id).await;
+        // The log says what failed; the next round comes by again.
+        let _ = notify::note(slots, id).await;
     }
     let reclaimed = reclaim::step(slots, id, &record).await?;
     // That it does not exist may only seem so, where its creation is in a region that cannot be read.

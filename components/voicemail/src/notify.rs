@@ -53,9 +53,9 @@ struct EventData<'a> {
     counts: SummaryJson,
 }
 
-/// Notes that a subscriber is going to be owed a notification. If that fails, the round through the
-/// directory finds out later; no change is refused for it.
-pub(crate) async fn note<P: Platform>(slots: &Slots<'_, P>, id: &MailboxId) {
+/// Notes that a subscriber is going to be owed a notification. If that is not done, the round through the
+/// directory finds out later.
+pub(crate) async fn note<P: Platform>(slots: &Slots<'_, P>, id: &MailboxId) -> Result<(), Problem> {
     let now_ms = slots.platform().now_ms();
     let key = keys::owed_shard(owed_shard_of(id));
     let noted = slots.change_value(&key, |bytes| {
@@ -71,8 +71,7 @@ pub(crate) async fn note<P: Platform>(slots: &Slots<'_, P>, id: &MailboxId) {
         owed.0.insert(id.clone(), attempts);
         Ok((!fresh).then(|| owed.encode()))
     });
-    // The log says what failed.
-    let _ = noted.await;
+    noted.await
 }
 
 /// Whether the record's subscriber has been told less than happened.

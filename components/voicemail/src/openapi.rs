@@ -53,6 +53,9 @@ mod tests {
             Resource::Sessions => return "/v1/sessions".into(),
             Resource::Distribution => return "/v1/messages".into(),
             Resource::Mailboxes => return "/v1/mailboxes".into(),
+            Resource::Spool => return "/v1/spool".into(),
+            Resource::SpoolEntry { .. } => return "/v1/spool/{order}".into(),
+            Resource::SpoolRetry { .. } => return "/v1/spool/{order}/retry".into(),
             Resource::Mailbox { .. } => return "/v1/mailboxes/{mailbox}".into(),
             Resource::Of { part, .. } => match part {
                 Part::Summary => "summary",
@@ -85,6 +88,9 @@ mod tests {
             Resource::Sessions,
             Resource::Distribution,
             Resource::Mailboxes,
+            Resource::Spool,
+            Resource::SpoolEntry { order: "17".into() },
+            Resource::SpoolRetry { order: "17".into() },
             Resource::Mailbox {
                 mailbox: "anna".into(),
             },
@@ -107,6 +113,7 @@ mod tests {
         for path in &documented {
             let path = path.replace("{mailbox}", "anna");
             let path = path.replace("{message}", "0a").replace("{kind}", "busy");
+            let path = path.replace("{order}", "17");
             assert!(
                 resources.contains(&Resource::of(&path).expect(&path)),
                 "{path}"

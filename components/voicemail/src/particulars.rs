@@ -193,9 +193,30 @@ impl<'a> IdempotencyKey<'a> {
         Ok(Some(Self(key)))
     }
 
+    /// The key that a request had, as it was kept.
+    pub(crate) fn kept(key: &'a str) -> Self {
+        Self(key)
+    }
+
+    /// The key as it was sent.
+    pub(crate) fn as_str(self) -> &'a str {
+        self.0
+    }
+
     /// The id of the message that is deposited under this key into a mailbox.
     pub(crate) fn message_id(self, id: &MailboxId, mailbox: &Mailbox) -> MessageId {
+        // An attempt that could not read the mailbox may have come first, by way of the spool.
+        let unread = self.message_id_unread(id);
+        if mailbox.deleted().is_none() || mailbox.knows(unread) {
+            return unread;
+        }
         MessageId::derive(id, mailbox.deleted(), self.0.as_bytes())
+    }
+
+    /// That id for a mailbox that cannot be read: as if it had never been deleted, which is true of nearly
+    /// all.
+    pub(crate) fn message_id_unread(self, id: &MailboxId) -> MessageId {
+        MessageId::derive(id, None, self.0.as_bytes())
     }
 
     /// An id for other audio that belongs to the request; a blank keeps it apart from every key.

@@ -11,7 +11,8 @@ pub trait Platform {
     /// An open store.
     type Store: Store + 'static;
 
-    /// Opens the store of this label: `default` is the own region's, `default@<region>` another's.
+    /// Opens the store of this label: `default` is the own region's, `default@<region>` another's, and
+    /// `spool` this host's own, where there is one.
     ///
     /// # Errors
     ///
@@ -90,6 +91,15 @@ pub trait Store {
     ///
     /// [`StoreError`] if the outcome is not known.
     async fn increment(&self, key: &str) -> Result<i64, StoreError>;
+
+    /// All keys that were there before and after, in whatever order.
+    ///
+    /// This reads the whole store, which is for the spool alone: its size is bounded.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot tell.
+    async fn keys(&self) -> Result<Vec<String>, StoreError>;
 
     /// Reads a value in order to replace it.
     ///

@@ -32,6 +32,8 @@ pub(crate) enum Problem {
     NotFound,
     /// There is no such mailbox, or no text that could be one.
     MailboxNotFound { mailbox: String },
+    /// The spool holds no such undeliverable entry.
+    SpoolEntryNotFound,
     /// The mailbox holds no such message.
     MessageNotFound { message: String },
     /// The resource does not know the method; these it knows.
@@ -111,6 +113,11 @@ impl Problem {
             NotFound => (404, "not-found", "There is nothing under this path"),
             MailboxNotFound { .. } => (404, "mailbox-not-found", "There is no such mailbox"),
             MessageNotFound { .. } => (404, "message-not-found", "There is no such message"),
+            SpoolEntryNotFound => (
+                404,
+                "spool-entry-not-found",
+                "There is no such undeliverable entry",
+            ),
             MethodNotAllowed { .. } => (405, "method-not-allowed", "The method is not known here"),
             NotAcceptable { .. } => (
                 406,
@@ -175,14 +182,22 @@ impl Problem {
         }
     }
 
+    /// Its name in the table, with which its type ends.
+    pub(crate) fn name(&self) -> &'static str {
+        self.row().1
+    }
+
     /// What helps this caller with this request.
-    fn detail(&self) -> String {
+    pub(crate) fn detail(&self) -> String {
         match self {
             NotFound => "The API is described at /v1/openapi.json.".into(),
             MailboxNotFound { mailbox } => {
                 format!("There is no mailbox {mailbox:?}; a PUT to its path creates it.")
             }
             MessageNotFound { message } => format!("The mailbox holds no message {message:?}."),
+            SpoolEntryNotFound => {
+                "GET /v1/spool shows the entries of the spool of the host that answers.".into()
+            }
             MethodNotAllowed { allow } => format!("The methods known here are {allow}."),
             NotAcceptable { offered } => format!("What can be given here is {offered}."),
             MailboxIdInvalid(why) => sentence(why),

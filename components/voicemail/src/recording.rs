@@ -25,7 +25,7 @@ pub(crate) struct Announced {
 
 /// A recording that was uploaded, and checked.
 pub(crate) struct Recording {
-    bytes: Vec<u8>,
+    pub(crate) bytes: Vec<u8>,
     recognised: Recognised,
     pub(crate) particulars: Particulars,
 }
@@ -108,23 +108,32 @@ impl Recording {
         }
     }
 
-    /// Writes all pieces at once, so that the store can make them durable together. Writing them again
-    /// changes nothing.
+    /// Writes it ([`store`]).
     pub(crate) async fn store<P: Platform>(
         &self,
         slots: &Slots<'_, P>,
         audio: &Audio,
     ) -> Result<(), Problem> {
-        let pieces = self.bytes.chunks(audio.chunk_bytes.get() as usize).zip(0..);
-        let writes = pieces.map(|(piece, n)| async move {
-            let key = keys::audio_chunk(audio, n);
-            slots.own_store().set(&key, piece).await
-        });
-        let stored = try_join_all(writes).await;
-        stored.map_err(|error| {
-            let what = format!("store audio {}", audio.id);
-            unavailable(slots.platform(), &what, &error)
-        })?;
-        Ok(())
+        store(slots, audio, &self.bytes).await
     }
+}
+
+/// Writes all pieces at once, so that the store can make them durable together. Writing them again changes
+/// nothing.
+pub(crate) async fn store<P: Platform>(
+    slots: &Slots<'_, P>,
+    audio: &Audio,
+    bytes: &[u8],
+) -> Result<(), Problem> {
+    let pieces = bytes.chunks(audio.chunk_bytes.get() as usize).zip(0..);
+    let writes = pieces.map(|(piece, n)| async move {
+        let key = keys::audio_chunk(audio, n);
+        slots.own_store().set(&key, piece).await
+    });
+    let stored = try_join_all(writes).await;
+    stored.map_err(|error| {
+        let what = format!("store audio {}", audio.id);
+        unavailable(slots.platform(), &what, &error)
+    })?;
+    Ok(())
 }

@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::header::{REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as HttpBody;
 use starling_access::Scope::{Deposit, Provision, Subscriber};
 use starling_mailbox::{GreetingKind, MailboxId, MessageId};
@@ -15,7 +15,7 @@ use crate::negotiate::accepts;
 use crate::platform::{Platform, UploadError};
 use crate::problem::Problem;
 use crate::resources::{
-    audio, distribution, forward, greeting, mailbox, mailboxes, message, messages, sessions,
+    audio, distribution, forward, greeting, mailbox, mailboxes, message, messages, sessions, spool,
 };
 use crate::response::{Body, JSON, NDJSON};
 use crate::route::{Part, Resource};
@@ -50,7 +50,10 @@ where
                 let name = HeaderName::from_static(OPEN_HEADER);
                 response.headers_mut().insert(name, open);
             }
-            if let Some(touched) = touched.filter(|_| response.status().is_success()) {
+            // What is in the spool has touched nothing yet.
+            let status = response.status();
+            let changed = status.is_success() && status != StatusCode::ACCEPTED;
+            if let Some(touched) = touched.filter(|_| changed) {
                 response.extensions_mut().insert(touched);
             }
             response
@@ -109,7 +112,7 @@ where
     let reads = matches!(*method, Method::GET | Method::HEAD);
     match resource {
         Resource::OpenApi => openapi::get(headers),
-        Resource::Maintenance => maintenance::post(&Slots::open(platform).await?).await,
+        Resource::Maintenance => maintenance::post(platform).await,
         Resource::Sessions => {
             takes(headers, JSON)?;
             let keys = keys.ok_or(Problem::NotFound)?;
@@ -128,6 +131,19 @@ where
             }
             takes(headers, NDJSON)?;
             mailboxes::post(platform.clone(), headers, body).await
+        }
+        Resource::Spool => {
+            access.permit(&[Provision], None)?;
+            takes(headers, JSON)?;
+            spool::get(platform, query).await
+        }
+        Resource::SpoolEntry { order } => {
+            access.permit(&[Provision], None)?;
+            spool::delete(platform, &order).await
+        }
+        Resource::SpoolRetry { order } => {
+            access.permit(&[Provision], None)?;
+            spool::retry(platform, &order).await
         }
         Resource::Mailbox { mailbox } => {
             let id = mailbox.parse::<MailboxId>();
@@ -194,9 +210,11 @@ where
             if *method != Method::DELETE {
                 takes(headers, JSON)?;
             }
+            if *method == Method::POST {
+                return messages::post(platform, id, headers, body).await;
+            }
             let slots = slots().await?;
             match *method {
-                Method::POST => messages::post(&slots, id, headers, body).await,
                 Method::PATCH => messages::patch(&slots, id, headers, body).await,
                 Method::DELETE => messages::delete(&slots, id, query).await,
                 _ => messages::get(&slots, id, query).await,

@@ -13,6 +13,12 @@ pub(crate) enum Resource {
     Distribution,
     /// `/v1/mailboxes`
     Mailboxes,
+    /// `/v1/spool`
+    Spool,
+    /// `/v1/spool/{order}`
+    SpoolEntry { order: String },
+    /// `/v1/spool/{order}/retry`
+    SpoolRetry { order: String },
     /// `/v1/mailboxes/{mailbox}`
     Mailbox { mailbox: String },
     /// `/v1/mailboxes/{mailbox}/…`
@@ -59,6 +65,17 @@ impl Resource {
             ["sessions"] => return Some(Self::Sessions),
             ["messages"] => return Some(Self::Distribution),
             ["mailboxes"] => return Some(Self::Mailboxes),
+            ["spool"] => return Some(Self::Spool),
+            ["spool", order] => {
+                return Some(Self::SpoolEntry {
+                    order: order.to_owned(),
+                });
+            }
+            ["spool", order, "retry"] => {
+                return Some(Self::SpoolRetry {
+                    order: order.to_owned(),
+                });
+            }
             ["mailboxes", mailbox, ref rest @ ..] => (mailbox.to_owned(), rest),
             _ => return None,
         };
@@ -93,8 +110,11 @@ impl Resource {
     /// 10.2.1).
     pub(crate) fn methods(&self) -> &'static str {
         match self {
-            Self::OpenApi => "GET, HEAD",
-            Self::Sessions | Self::Distribution | Self::Maintenance => "POST",
+            Self::OpenApi | Self::Spool => "GET, HEAD",
+            Self::Sessions | Self::Distribution | Self::SpoolRetry { .. } | Self::Maintenance => {
+                "POST"
+            }
+            Self::SpoolEntry { .. } => "DELETE",
             Self::Mailboxes => "GET, HEAD, POST",
             Self::Mailbox { .. } => "GET, HEAD, PUT, DELETE",
             Self::Of { part, .. } => match part {
@@ -143,6 +163,12 @@ mod tests {
             ("/v1/messages", Resource::Distribution),
             ("/v1/mailboxes", Resource::Mailboxes),
             ("/maintenance", Resource::Maintenance),
+            ("/v1/spool", Resource::Spool),
+            ("/v1/spool/17", Resource::SpoolEntry { order: "17".into() }),
+            (
+                "/v1/spool/17/retry",
+                Resource::SpoolRetry { order: "17".into() },
+            ),
         ] {
             check(path, Some(resource));
         }
@@ -198,6 +224,8 @@ mod tests {
             "/v1/mailboxes/anna/messages/0a/audio/0",
             "/v1/mailboxes/%ff",
             "/v1/maintenance",
+            "/v1/spool/",
+            "/v1/spool/17/drop",
             "/v1/../maintenance",
             "/maintenance/",
             "//maintenance",

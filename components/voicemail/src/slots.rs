@@ -185,7 +185,10 @@ impl<'p, P: Platform> Slots<'p, P> {
             }
             if change.tells && !mailbox.profile().webhooks().is_empty() {
                 if !noted_as_owed {
-                    notify::note(self, id).await;
+                    // A store that has just failed is not asked again: there is no time to wait twice.
+                    if let Err(Problem::StoreUnavailable) = notify::note(self, id).await {
+                        return Err(Problem::StoreUnavailable);
+                    }
                     noted_as_owed = true;
                 }
                 own.chores.changes += 1;

@@ -130,7 +130,8 @@ fn documented_methods_are_those_that_the_routes_allow() {
         let path = template
             .replace("{mailbox}", "anna")
             .replace("{message}", &"0a".repeat(16))
-            .replace("{kind}", "busy");
+            .replace("{kind}", "busy")
+            .replace("{order}", "17");
         let brew = Method::from_bytes(b"BREW").expect("a method");
         let answer = world.call(brew, &path).send();
         assert_eq!(answer.problem(), "method-not-allowed", "{template}");
@@ -153,7 +154,8 @@ fn documented_scopes_are_those_that_are_asked_for() {
         let path = template
             .replace("{mailbox}", "anna")
             .replace("{message}", &"0a".repeat(16))
-            .replace("{kind}", "busy");
+            .replace("{kind}", "busy")
+            .replace("{order}", "17");
         for (method, operation) in operations(item) {
             let security = operation["security"].as_array().expect("scopes");
             let documented: BTreeSet<_> = security
@@ -528,6 +530,23 @@ fn every_operation_succeeds_as_documented() {
         204,
         plain,
     );
+    world.world.grant_spool();
+    let fault = Fault {
+        from: 1,
+        with_effect: false,
+    };
+    world.world.set_fault(Some(fault));
+    for mailbox in ["carl", "dora"] {
+        let path = format!("/v1/mailboxes/{mailbox}/messages");
+        world.ok("POST", &path, 202, deposit);
+    }
+    world.world.set_fault(None);
+    world.ok("GET", "/v1/spool?state=waiting&limit=1", 200, plain);
+    world.world.maintain();
+    world.ok("GET", "/v1/spool?cursor=0", 200, plain);
+    world.ok("HEAD", "/v1/spool", 200, plain);
+    world.ok("POST", "/v1/spool/1/retry", 204, plain);
+    world.ok("DELETE", "/v1/spool/2", 204, plain);
     world.ok("DELETE", anna, 204, plain);
 
     for (template, item) in Contract::get().paths() {
@@ -614,6 +633,11 @@ fn refusals_are_as_documented() {
     refused(
         "greeting-not-found",
         world.ok("DELETE", &greeting, 404, plain),
+    );
+    world.world.grant_spool();
+    refused(
+        "spool-entry-not-found",
+        world.ok("DELETE", "/v1/spool/17", 404, plain),
     );
     refused("method-not-allowed", world.ok("POST", anna, 405, plain));
 

@@ -38,6 +38,12 @@ pub(crate) enum Command {
     /// key: give short ones.
     #[command(after_help = TOKEN_EXAMPLES)]
     Token(Token),
+    /// Show how the regions stand to each other, as a running host sees it.
+    ///
+    /// For each other region: whether it answers, how far the replica of its store here is, what it lacks and for how
+    /// long it may have lacked something; and what waits in the host's spool. The same figures are metrics, at
+    /// /metrics of the host's admin listener.
+    Regions(Regions),
     /// Print a completion script for a shell.
     ///
     /// For bash: `starling completions bash > /etc/bash_completion.d/starling`
@@ -68,6 +74,21 @@ Examples:
   curl -X PUT http://127.0.0.1:3000/v1/mailboxes/+15551230001 \\
     -H \"Authorization: Bearer $(starling token --scope provision)\"
 ";
+
+#[derive(Debug, clap::Args)]
+pub(crate) struct Regions {
+    /// The state directory of the host to ask, in which it has written down where its admin listener is.
+    #[arg(long, value_name = "FOLDER", default_value = ".starling", env = "STARLING_STATE_DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state_dir: PathBuf,
+
+    /// The address of the host's admin listener, in place of a state directory.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) admin: Option<SocketAddr>,
+
+    /// Print what the host says as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Token {
@@ -112,6 +133,16 @@ pub(crate) struct Up {
         env = "STARLING_LISTEN"
     )]
     pub(crate) listen: SocketAddr,
+
+    /// Where those who run this host find metrics (/metrics) and the state of the regions (/regions). Whoever reaches
+    /// it sees them: keep it from strangers. By default a free port of this machine alone; `starling regions` finds it.
+    #[arg(
+        long,
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:0",
+        env = "STARLING_ADMIN_LISTEN"
+    )]
+    pub(crate) admin_listen: SocketAddr,
 
     /// The host's own configuration: limits, and where each key-value store lives. `edge.toml` in the repository
     /// is a commented example. Without it, stores are embedded in the state directory.

@@ -4,9 +4,11 @@
 //! out what that means, wires the other crates together and owns the exit codes: 0 after a drain, 1 for a failure,
 //! 2 for wrong usage.
 
+mod admin;
 mod args;
 mod listing;
 mod manifest;
+mod regions;
 mod runtime_config;
 mod session_key;
 mod state_dir;
@@ -26,6 +28,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().command {
         Command::Up(args) => up::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Regions(args) => regions::run(&args),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

@@ -96,6 +96,8 @@ pub(crate) struct Component {
     pub(crate) allowed_outbound_hosts: Vec<String>,
     /// Labels of stores.
     pub(crate) key_value_stores: Vec<String>,
+    /// Labels of stores that are granted besides, and that Spin knows nothing of.
+    pub(crate) host_stores: Vec<String>,
     /// When the host itself calls it.
     pub(crate) timer: Option<Timer>,
 }
@@ -232,9 +234,12 @@ struct RawTools {
     starling: Option<RawStarling>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawStarling {
+    /// Stores beside `key_value_stores`, where stock Spin would refuse their labels.
+    #[serde(default)]
+    stores: Vec<String>,
     timer: Option<Timer>,
 }
 
@@ -372,7 +377,9 @@ impl RawComponent {
                 return Err(unsupported(key(name), hint));
             }
         }
-        if let Some(label) = self.key_value_stores.iter().find(|label| !is_label(label)) {
+        let starling = self.tool.starling.unwrap_or_default();
+        let mut labels = self.key_value_stores.iter().chain(&starling.stores);
+        if let Some(label) = labels.find(|label| !is_label(label)) {
             return Err(ManifestError::Name(
                 label.clone(),
                 "key-value store (letters, digits, `-` and `_`)",
@@ -390,7 +397,8 @@ impl RawComponent {
             variables: self.variables,
             allowed_outbound_hosts: self.allowed_outbound_hosts,
             key_value_stores: self.key_value_stores,
-            timer: self.tool.starling.and_then(|starling| starling.timer),
+            host_stores: starling.stores,
+            timer: starling.timer,
         })
     }
 }
@@ -548,7 +556,24 @@ mod tests {
                 &[HEAD, TRIGGER, COMPONENT, &stores],
                 &[&format!("`{label}`"), "key-value store"],
             );
+            let stores = format!("[component.one.tool.starling]\nstores = [{label:?}]\n");
+            refused(
+                &[HEAD, TRIGGER, COMPONENT, &stores],
+                &[&format!("`{label}`"), "key-value store"],
+            );
         }
+    }
+
+    #[test]
+    fn stores_of_this_host_are_told_from_those_that_spin_knows() {
+        let stores = "key_value_stores = [\"default\"]\n";
+        let of_this_host = "[component.one.tool.starling]\nstores = [\"spool\"]\n";
+        let manifest = parse(&[HEAD, TRIGGER, COMPONENT, stores, of_this_host].concat()).unwrap();
+        let one = &manifest.components["one"];
+        assert_eq!(one.key_value_stores, ["default"]);
+        assert_eq!(one.host_stores, ["spool"]);
+        let manifest = parse(&[HEAD, TRIGGER, COMPONENT, stores].concat()).unwrap();
+        assert!(manifest.components["one"].host_stores.is_empty());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The host's own configuration, `edge.toml`: limits, and where each store lives.
+//! The host's own configuration, `edge.toml`: limits, the regions of the deployment, and where each store lives.
 //!
 //! Two steps: [`RuntimeConfig`] is what the file says; the `limits` functions turn it into what that means.
 
@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use starling_kv_nats::SystemConfig;
+use starling_mailbox::Region;
 use thiserror::Error;
 
 use crate::stores::StoreConfig;
@@ -22,6 +24,19 @@ pub(crate) struct RuntimeConfig {
     /// Where stores live, by label. A label that is not here is embedded in the state directory.
     #[serde(default)]
     pub(crate) key_value_store: BTreeMap<String, StoreConfig>,
+    /// The region that this host is in. It is the application variable `region`, too.
+    pub(crate) region: Option<Region>,
+    /// All regions of the deployment, this one included. Their names are the application variable `regions`, too.
+    #[serde(default)]
+    pub(crate) regions: BTreeMap<Region, RegionConfig>,
+}
+
+/// What is said of one region.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RegionConfig {
+    /// Its NATS system. Without one the region is retired: what was replicated of it is still read.
+    pub(crate) nats: Option<SystemConfig>,
 }
 
 /// The `[limits]` table. Each key is the limit of the same name in the engine or the server.
@@ -69,6 +84,20 @@ pub(crate) enum ConfigError {
         /// Where and what.
         source: Box<toml::de::Error>,
     },
+    /// Regions, and none of them this host's.
+    #[error("{} names regions, and not the one that this host is in; say region = \"…\"", path.display())]
+    NoOwnRegion {
+        /// The file.
+        path: PathBuf,
+    },
+    /// This host's region is not among the regions.
+    #[error("{} says region = \"{region}\" and has no [regions.{region}]", path.display())]
+    UnknownRegion {
+        /// The file.
+        path: PathBuf,
+        /// The region.
+        region: String,
+    },
 }
 
 impl RuntimeConfig {
@@ -81,10 +110,40 @@ impl RuntimeConfig {
             path: path.to_owned(),
             source,
         })?;
-        toml::from_str(&text).map_err(|source| ConfigError::Malformed {
+        let config: Self = toml::from_str(&text).map_err(|source| ConfigError::Malformed {
             path: path.to_owned(),
             source: Box::new(source),
-        })
+        })?;
+        config.check_regions(path)?;
+        Ok(config)
+    }
+
+    fn check_regions(&self, path: &Path) -> Result<(), ConfigError> {
+        match &self.region {
+            None if self.regions.is_empty() => Ok(()),
+            None => Err(ConfigError::NoOwnRegion {
+                path: path.to_owned(),
+            }),
+            Some(region) if self.regions.is_empty() || self.regions.contains_key(region) => Ok(()),
+            Some(region) => Err(ConfigError::UnknownRegion {
+                path: path.to_owned(),
+                region: region.as_str().to_owned(),
+            }),
+        }
+    }
+
+    /// What the file says of an application variable; `None` where it says nothing.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        let region = self.region.as_ref()?.as_str();
+        match name {
+            "region" => Some(region.to_owned()),
+            "regions" if self.regions.is_empty() => Some(region.to_owned()),
+            "regions" => {
+                let names: Vec<_> = self.regions.keys().map(Region::as_str).collect();
+                Some(names.join(","))
+            }
+            _ => None,
+        }
     }
 }
 
@@ -173,5 +232,49 @@ mod tests {
     #[test]
     fn the_example_in_the_repository_is_taken() {
         toml::from_str::<RuntimeConfig>(include_str!("../../../edge.toml")).unwrap();
+    }
+
+    fn read(text: &str) -> Result<RuntimeConfig, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        std::io::Write::write_all(&mut file, text.as_bytes()).unwrap();
+        RuntimeConfig::read(Some(file.path())).map_err(|error| {
+            let source = std::error::Error::source(&error);
+            format!(
+                "{error}: {}",
+                source.map(ToString::to_string).unwrap_or_default()
+            )
+        })
+    }
+
+    #[test]
+    fn regions_are_said_once_and_become_variables() {
+        let config = read(
+            "region = \"eu\"\n[regions.us.nats]\nservers = [\"nats://us:4222\"]\n\
+             [regions.eu.nats]\nservers = [\"nats://eu:4222\"]\n[regions.old]\n",
+        )
+        .unwrap();
+        assert_eq!(config.variable("region").as_deref(), Some("eu"));
+        assert_eq!(config.variable("regions").as_deref(), Some("eu,old,us"));
+        assert_eq!(config.variable("session_key"), None);
+        let alone = read("region = \"eu\"\n").unwrap();
+        assert_eq!(alone.variable("regions").as_deref(), Some("eu"));
+        assert_eq!(read("").unwrap().variable("region"), None);
+    }
+
+    #[test]
+    fn regions_that_do_not_fit_are_refused() {
+        for (text, said) in [
+            ("[regions.us]\n", "say region ="),
+            ("region = \"eu\"\n[regions.us]\n", "no [regions.eu]"),
+            ("region = \"EU\"\n", "region"),
+            ("region = \"a.b\"\n", "region"),
+            (
+                "region = \"eu\"\n[regions.eu.nats]\nserver = 1\n",
+                "unknown field",
+            ),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(said), "{text}: {error}");
+        }
     }
 }

@@ -90,6 +90,14 @@ impl StateDir {
         &self.path
     }
 
+    /// Writes a small text down for other commands, whole or not at all.
+    pub(crate) fn write_down(&self, name: &str, text: &str) -> Result<(), StateDirError> {
+        let (path, new) = (self.path.join(name), self.path.join(format!("{name}.new")));
+        fs::write(&new, text)
+            .and_then(|()| fs::rename(&new, &path))
+            .map_err(|source| StateDirError::Io { path, source })
+    }
+
     /// Where compiled components are kept.
     pub(crate) fn cache(&self) -> PathBuf {
         self.path.join("cache")

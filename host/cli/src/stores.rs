@@ -1,16 +1,20 @@
 //! Key-value providers by the `type` that a configuration gives: the one place that knows them all.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use starling_kv::layer::{Limit, Timeout, Timeouts};
-use starling_kv::{Limits, Memory, Store};
-use starling_kv_embedded::{EmbeddedStore, OpenError};
+use starling_kv::layer::{Limit, ReadOnly, Timeout, Timeouts};
+use starling_kv::{BoxError, Limits, Memory, Store};
+use starling_kv_embedded::EmbeddedStore;
+use starling_kv_nats::{Acks, Regions, Replicated, StoreReport};
+use starling_kv_redis::RedisStore;
 use thiserror::Error;
+use tokio::runtime::Runtime;
 
+use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::StateDir;
 
 /// A store that has not answered by then is down as far as a waiting client is concerned.
@@ -32,6 +36,26 @@ pub(crate) enum StoreConfig {
         /// Space that writes leave free on the disk.
         free_bytes_min: Option<u64>,
     },
+    /// On the NATS systems of the regions, with replicas of all.
+    Nats {
+        /// What the name of each region's bucket begins with; `voicemail` unless said.
+        bucket: Option<String>,
+        /// Copies within a region's system.
+        replicas: Option<usize>,
+        /// What an acknowledgement means: `region` or `geo`.
+        #[serde(default)]
+        acks: Acks,
+        /// Memory for values, for each region's bucket.
+        cache_bytes: Option<usize>,
+        /// Whether the servers run with `sync_interval: always`.
+        #[serde(default)]
+        sync_always: bool,
+        /// Whether this region may begin with nothing although no other can be asked.
+        #[serde(default)]
+        new_region: bool,
+    },
+    /// On a Redis or Valkey server.
+    Redis(starling_kv_redis::Config),
     /// In this process, for tests.
     Memory {},
 }
@@ -41,54 +65,174 @@ pub(crate) enum StoreConfig {
 #[error("the key-value store `{label}` does not open")]
 pub(crate) struct StoreError {
     label: String,
-    source: OpenError,
+    source: BoxError,
 }
 
-/// Opens the store of each label, once.
-///
-/// # Errors
-/// The first store that does not open.
-pub(crate) fn open<'a>(
-    labels: impl IntoIterator<Item = &'a str>,
-    configured: &std::collections::BTreeMap<String, StoreConfig>,
-    state_dir: &StateDir,
-) -> Result<HashMap<String, Arc<dyn Store>>, StoreError> {
-    let mut stores = HashMap::new();
-    for label in labels {
-        if !stores.contains_key(label) {
-            let store =
-                open_one(label, configured.get(label), state_dir).map_err(|source| StoreError {
-                    label: label.to_owned(),
-                    source,
-                })?;
-            stores.insert(label.to_owned(), store);
+/// A store that needs regions, where none are said.
+#[derive(Debug, Error)]
+#[error("a store of type \"nats\" needs region = \"…\" and [regions.….nats]")]
+struct NoRegions;
+
+/// The stores of a host, by label, and what runs behind them.
+pub(crate) struct Stores {
+    by_label: HashMap<String, Arc<dyn Store>>,
+    replicated: Vec<(String, Replicated)>,
+    /// Where connections to servers live, apart from the event loops. Kept for as long as the stores are.
+    runtime: Option<Runtime>,
+}
+
+impl Stores {
+    /// Opens the store of each label, once.
+    ///
+    /// # Errors
+    /// The first store that does not open.
+    pub(crate) fn open<'a>(
+        labels: impl IntoIterator<Item = &'a str>,
+        config: &RuntimeConfig,
+        state_dir: &StateDir,
+    ) -> Result<Self, StoreError> {
+        let mut stores = Self {
+            by_label: HashMap::new(),
+            replicated: Vec::new(),
+            runtime: None,
+        };
+        let mut regions = None;
+        for label in labels {
+            if !stores.by_label.contains_key(label) {
+                stores
+                    .open_one(label, config, state_dir, &mut regions)
+                    .map_err(|source| StoreError {
+                        label: label.to_owned(),
+                        source,
+                    })?;
+            }
         }
+        Ok(stores)
     }
-    Ok(stores)
+
+    fn open_one(
+        &mut self,
+        label: &str,
+        config: &RuntimeConfig,
+        state_dir: &StateDir,
+        regions: &mut Option<Regions>,
+    ) -> Result<(), BoxError> {
+        let embedded = StoreConfig::Embedded {
+            path: None,
+            cache_bytes: None,
+            free_bytes_min: None,
+        };
+        let store = match config.key_value_store.get(label).unwrap_or(&embedded) {
+            StoreConfig::Memory {} => layered(Memory::default()),
+            StoreConfig::Embedded {
+                path,
+                cache_bytes,
+                free_bytes_min,
+            } => {
+                let path = path.clone().unwrap_or_else(|| state_dir.store(label));
+                let mut config = starling_kv_embedded::Config::new(path);
+                config.cache_bytes = cache_bytes.unwrap_or(config.cache_bytes);
+                config.free_bytes_min = free_bytes_min.unwrap_or(config.free_bytes_min);
+                layered(EmbeddedStore::open(config)?)
+            }
+            StoreConfig::Redis(config) => layered(RedisStore::open(config)?),
+            StoreConfig::Nats {
+                bucket,
+                replicas,
+                acks,
+                cache_bytes,
+                sync_always,
+                new_region,
+            } => {
+                let bucket = bucket.as_deref().unwrap_or("voicemail");
+                let mut store = starling_kv_nats::StoreConfig::new(bucket);
+                store.replicas = replicas.unwrap_or(store.replicas);
+                store.acks = *acks;
+                store.cache_bytes = cache_bytes.unwrap_or(store.cache_bytes);
+                store.sync_always = *sync_always;
+                store.new_region = *new_region;
+                let replicated = self.open_replicated(config, store, regions)?;
+                for (region, replica) in replicated.replicas() {
+                    let label = format!("{label}@{region}");
+                    self.by_label.insert(label, layered(ReadOnly::new(replica)));
+                }
+                let own = layered(replicated.own());
+                if !own.capabilities().durable {
+                    tracing::warn!(
+                        label,
+                        "an acknowledged write may be in the servers' memory alone: let them run with \
+                         sync_interval: always, and say sync_always = true"
+                    );
+                }
+                self.replicated.push((label.to_owned(), replicated));
+                own
+            }
+        };
+        self.by_label.insert(label.to_owned(), store);
+        Ok(())
+    }
+
+    fn open_replicated(
+        &mut self,
+        config: &RuntimeConfig,
+        store: starling_kv_nats::StoreConfig,
+        regions: &mut Option<Regions>,
+    ) -> Result<Replicated, BoxError> {
+        let region = config.region.as_ref().ok_or(NoRegions)?.as_str();
+        if self.runtime.is_none() {
+            let runtime = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(1)
+                .thread_name("stores")
+                .enable_all()
+                .build()?;
+            self.runtime = Some(runtime);
+        }
+        let runtime = self.runtime.as_ref().ok_or(NoRegions)?;
+        runtime.block_on(async {
+            if regions.is_none() {
+                let systems: BTreeMap<_, _> = config
+                    .regions
+                    .iter()
+                    .map(|(name, region)| (name.as_str().to_owned(), region.nats.clone()))
+                    .collect();
+                *regions = Some(Regions::connect(region, &systems).await?);
+            }
+            let regions = regions.as_ref().ok_or(NoRegions)?;
+            Ok(Replicated::open(regions, store).await?)
+        })
+    }
+
+    /// The store with this label.
+    pub(crate) fn get(&self, label: &str) -> Option<Arc<dyn Store>> {
+        self.by_label.get(label).cloned()
+    }
+
+    /// The store with this label, and the replicas that go with it, by label.
+    pub(crate) fn with_replicas(&self, label: &str) -> HashMap<String, Arc<dyn Store>> {
+        let belongs = |other: &str| match other.split_once('@') {
+            Some((of, _)) => of == label,
+            None => other == label,
+        };
+        let stores = self.by_label.iter();
+        stores
+            .filter(|(other, _)| belongs(other))
+            .map(|(label, store)| (label.clone(), store.clone()))
+            .collect()
+    }
+
+    /// What is known of each store that has replicas, by label.
+    pub(crate) fn reports(&self) -> Vec<(String, StoreReport)> {
+        let replicated = self.replicated.iter();
+        replicated
+            .map(|(label, store)| (label.clone(), store.report()))
+            .collect()
+    }
 }
 
-fn open_one(
-    label: &str,
-    config: Option<&StoreConfig>,
-    state_dir: &StateDir,
-) -> Result<Arc<dyn Store>, OpenError> {
-    let embedded = StoreConfig::Embedded {
-        path: None,
-        cache_bytes: None,
-        free_bytes_min: None,
-    };
-    match config.unwrap_or(&embedded) {
-        StoreConfig::Memory {} => Ok(layered(Memory::default())),
-        StoreConfig::Embedded {
-            path,
-            cache_bytes,
-            free_bytes_min,
-        } => {
-            let path = path.clone().unwrap_or_else(|| state_dir.store(label));
-            let mut config = starling_kv_embedded::Config::new(path);
-            config.cache_bytes = cache_bytes.unwrap_or(config.cache_bytes);
-            config.free_bytes_min = free_bytes_min.unwrap_or(config.free_bytes_min);
-            Ok(layered(EmbeddedStore::open(config)?))
+impl Drop for Stores {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

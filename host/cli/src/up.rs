@@ -1,6 +1,6 @@
 //! `starling up`: reads, checks and opens everything before it listens; then serves until it is told to go.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write};
 use std::num::NonZeroUsize;
@@ -11,17 +11,17 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use starling_engine::{AllowedHosts, Component, Engine, Grant};
-use starling_kv::Store;
-use starling_server::{Drain, Route, Routes, Server, Timer, drain};
+use starling_server::{Admin, Drain, Route, Routes, Server, Timer, drain};
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::admin::{self, HostPages};
 use crate::args::Up;
 use crate::listing;
 use crate::manifest::{self, Manifest};
 use crate::runtime_config::RuntimeConfig;
 use crate::session_key::{self, Source};
 use crate::state_dir::StateDir;
-use crate::stores;
+use crate::stores::Stores;
 use crate::template::expand;
 use crate::variables;
 
@@ -38,12 +38,20 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     let key_source = session_key::source(&manifest.variables, environment, args.insecure_open)?;
     let state_dir = StateDir::hold(&args.state_dir)?;
     let key = session_key(key_source, &state_dir)?;
-    let variables = variables::resolve(&manifest.variables, |name| match &key {
-        Some(key) if name == session_key::ENVIRONMENT => Some(key.clone()),
-        _ => environment(name),
+    let variables = variables::resolve(&manifest.variables, |name, environment_name| {
+        match &key {
+            Some(key) if environment_name == session_key::ENVIRONMENT => Some(key.clone()),
+            // What the configuration says of regions rules: stores and replicas follow it.
+            _ => config
+                .variable(name)
+                .or_else(|| environment(environment_name)),
+        }
     })?;
 
-    let components = load(&manifest, &config, &variables, &state_dir)?;
+    let admin = Admin::listen(args.admin_listen)
+        .with_context(|| format!("{} cannot be listened on", args.admin_listen))?;
+    let stores = Arc::new(open_stores(&manifest, &config, &state_dir)?);
+    let components = load(&manifest, &config, &variables, &state_dir, &stores)?;
     let routes = routes(&manifest, &components)?;
     let timers = timers(&manifest, &components)?;
     let limits = config.limits.server();
@@ -52,6 +60,12 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     let event_loops = event_loops(args, config.limits.engine().instances_max);
     let server =
         Server::listen(args.listen, routes.clone(), limits, event_loops)?.with_timers(timers);
+
+    state_dir.write_down(admin::ADDRESS_FILE, &admin.address().to_string())?;
+    admin.serve(HostPages {
+        region: config.variable("region"),
+        stores: stores.clone(),
+    })?;
 
     let (drain, draining) = drain();
     go_on_signal(drain, notice)?;
@@ -91,26 +105,32 @@ fn session_key(source: Source, state_dir: &StateDir) -> Result<Option<String>> {
     })
 }
 
-/// Opens the stores that components name and makes the components ready.
+/// Opens the stores that components name.
+fn open_stores(
+    manifest: &Manifest,
+    config: &RuntimeConfig,
+    state_dir: &StateDir,
+) -> Result<Stores> {
+    let components = manifest.components.values();
+    let labels = components.flat_map(|component| {
+        let of_spin = component.key_value_stores.iter();
+        of_spin.chain(&component.host_stores)
+    });
+    Ok(Stores::open(labels.map(String::as_str), config, state_dir)?)
+}
+
+/// Makes the components ready.
 fn load(
     manifest: &Manifest,
     config: &RuntimeConfig,
     variables: &BTreeMap<String, String>,
     state_dir: &StateDir,
+    stores: &Stores,
 ) -> Result<BTreeMap<String, Component>> {
-    let labels = manifest
-        .components
-        .values()
-        .flat_map(|component| &component.key_value_stores);
-    let stores = stores::open(
-        labels.map(String::as_str),
-        &config.key_value_store,
-        state_dir,
-    )?;
     let count = u32::try_from(manifest.components.len())?;
     let engine = Engine::start(config.limits.engine(), count, &state_dir.cache())?;
     let load_one = |(id, component): (&String, &manifest::Component)| {
-        let grant = grant(component, variables, &stores).with_context(|| {
+        let grant = grant(component, variables, stores).with_context(|| {
             format!("component `{id}` cannot be given what its manifest asks for")
         })?;
         let bytes = fs::read(&component.source).with_context(|| {
@@ -134,7 +154,7 @@ fn load(
 fn grant(
     component: &manifest::Component,
     variables: &BTreeMap<String, String>,
-    stores: &HashMap<String, Arc<dyn Store>>,
+    stores: &Stores,
 ) -> Result<Grant> {
     let own = component.variables.iter();
     let mut allowed_hosts = AllowedHosts::default();
@@ -152,7 +172,8 @@ fn grant(
         stores: component
             .key_value_stores
             .iter()
-            .map(|label| (label.clone(), stores[label].clone()))
+            .chain(&component.host_stores)
+            .flat_map(|label| stores.with_replicas(label))
             .collect(),
         allowed_hosts,
     })

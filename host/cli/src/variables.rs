@@ -15,17 +15,18 @@ pub(crate) struct MissingVariable {
     environment: String,
 }
 
-/// The value of each declared variable. `environment` looks up one environment variable.
+/// The value of each declared variable. `said` is given its name and the name of the environment variable that may set
+/// it.
 ///
 /// # Errors
 /// The first variable that is required and not set.
 pub(crate) fn resolve(
     declared: &BTreeMap<String, Variable>,
-    environment: impl Fn(&str) -> Option<String>,
+    said: impl Fn(&str, &str) -> Option<String>,
 ) -> Result<BTreeMap<String, String>, MissingVariable> {
     let resolved = declared.iter().map(|(name, variable)| {
         let key = format!("SPIN_VARIABLE_{}", name.to_ascii_uppercase());
-        match environment(&key).or_else(|| variable.default.clone()) {
+        match said(name, &key).or_else(|| variable.default.clone()) {
             Some(value) => Ok((name.clone(), value)),
             None => Err(MissingVariable {
                 name: name.clone(),
@@ -50,20 +51,21 @@ mod tests {
 
     #[test]
     fn the_environment_wins_over_the_default() {
-        let environment = |key: &str| (key == "SPIN_VARIABLE_REGION").then(|| "eu".to_owned());
+        let environment =
+            |_: &str, key: &str| (key == "SPIN_VARIABLE_REGION").then(|| "eu".to_owned());
         let resolved = resolve(&declared("region", Some("local")), environment).unwrap();
         assert_eq!(resolved["region"], "eu");
     }
 
     #[test]
     fn without_a_setting_the_default_holds() {
-        let resolved = resolve(&declared("region", Some("local")), |_| None).unwrap();
+        let resolved = resolve(&declared("region", Some("local")), |_, _| None).unwrap();
         assert_eq!(resolved["region"], "local");
     }
 
     #[test]
     fn a_required_variable_without_value_says_how_to_set_it() {
-        let error = resolve(&declared("session_key", None), |_| None).unwrap_err();
+        let error = resolve(&declared("session_key", None), |_, _| None).unwrap_err();
         assert!(error.to_string().contains("SPIN_VARIABLE_SESSION_KEY="));
     }
 }

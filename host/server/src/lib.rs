@@ -4,8 +4,10 @@
 //! - [`Routes`] is the table of paths, after Spin's rules. Pure.
 //! - [`Server`] listens, on one event loop for each core, and drains on request.
 //! - [`Timer`] calls a component at intervals for as long as the server serves.
+//! - [`Admin`] is a second, small listener for those who run the host.
 //! - [`Problem`] is every answer that the host gives by itself (RFC 9457).
 
+mod admin;
 mod connection;
 mod drain;
 mod headers;
@@ -17,6 +19,7 @@ mod server;
 mod timer;
 mod trace;
 
+pub use admin::{Admin, Page, Pages};
 pub use drain::{Drain, Draining, drain};
 pub use limits::Limits;
 pub use problem::Problem;

@@ -17,3 +17,9 @@ pub const COMPONENT: &str = "starling.component.name";
 pub const TRACE_ID: &str = "trace_id";
 /// One request of a trace, as this host named it to the component.
 pub const SPAN_ID: &str = "span_id";
+/// The label of a key-value store.
+pub const STORE: &str = "starling.store.label";
+/// The region whose store a replica is of.
+pub const ORIGIN: &str = "starling.replication.origin";
+/// What has become of a deposit in the spool.
+pub const STATE: &str = "starling.spool.state";

@@ -1,9 +1,11 @@
-//! Logs: how they are set up, and the names of what they carry.
+//! Logs: how they are set up; and the names of what logs and metrics carry.
 //!
 //! Names follow the OpenTelemetry semantic conventions where these have one, and start with `starling.` where they
-//! have none. Metrics and traces will live here too; nothing in this crate depends on another crate of ours.
+//! have none. Metrics are names here; who has the numbers exposes them. Nothing in this crate depends on another crate of
+//! ours.
 
 pub mod attribute;
 mod logs;
+pub mod metric;
 
 pub use logs::{LogError, LogFormat, install_logs};

@@ -127,8 +127,11 @@ struct World {
 impl Platform for World {
     type Store = NativeStore;
 
-    async fn open(&self, _label: &str) -> Result<NativeStore, StoreError> {
-        Ok(NativeStore(Rc::clone(&self.store)))
+    async fn open(&self, label: &str) -> Result<NativeStore, StoreError> {
+        match label {
+            "default" => Ok(NativeStore(Rc::clone(&self.store))),
+            _ => Err(StoreError::NoSuchStore),
+        }
     }
 
     /// As the host under test has them: one region, open to anybody, without limits of rate.
@@ -196,6 +199,10 @@ impl Store for NativeStore {
 
     async fn increment(&self, key: &str) -> Result<i64, StoreError> {
         self.0.increment(key, 1).await.map_err(failed)
+    }
+
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        Err(StoreError::Failed("the baseline lists nothing".to_owned()))
     }
 
     async fn begin_swap(&self, key: &str) -> Result<Swapping, StoreError> {

@@ -19,9 +19,10 @@
 //! # }
 //! ```
 //!
-//! The programs are those that `cargo xtask test` provides; [`programs`] tells where they are looked for. Nothing in
+//! The programs are those that `cargo xtask servers` provides; [`programs`] tells where they are looked for. Nothing in
 //! here is part of what is shipped.
 
+mod certificates;
 mod nats;
 mod process;
 pub mod programs;
@@ -30,6 +31,7 @@ mod redis;
 
 use std::time::Duration;
 
+pub use certificates::{Certificates, Identity};
 pub use nats::{NatsOptions, NatsServer};
 pub use proxy::{Direction, Proxy};
 pub use redis::{RedisOptions, RedisServer};

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::net::TcpStream;
 
+use crate::certificates::Identity;
 use crate::process::Process;
 use crate::programs;
 
@@ -50,21 +51,21 @@ impl NatsOptions {
         self
     }
 
-    /// Speaks TLS with this certificate and key, both PEM files.
+    /// Speaks TLS as `server`, one of [`Certificates`](crate::Certificates).
     #[must_use]
-    pub fn tls(mut self, certificate: &Path, key: &Path) -> Self {
+    pub fn tls(mut self, server: &Identity) -> Self {
         self.tls = Some(format!(
             "cert_file: {}\n  key_file: {}",
-            quote_path(certificate),
-            quote_path(key)
+            quote_path(&server.certificate),
+            quote_path(&server.key)
         ));
         self
     }
 
     /// As [`tls`](Self::tls), and asks clients for a certificate that `authority`, a PEM file, has signed.
     #[must_use]
-    pub fn mutual_tls(self, certificate: &Path, key: &Path, authority: &Path) -> Self {
-        let mut options = self.tls(certificate, key);
+    pub fn mutual_tls(self, server: &Identity, authority: &Path) -> Self {
+        let mut options = self.tls(server);
         if let Some(tls) = &mut options.tls {
             let _ = write!(
                 tls,

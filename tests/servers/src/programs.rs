@@ -1,6 +1,6 @@
 //! Where the servers' programs are.
 //!
-//! In this order: the file that an environment variable names, the folder that `cargo xtask test` fills in cargo's
+//! In this order: the file that an environment variable names, the folder that `cargo xtask servers` fills in cargo's
 //! output folder, and `PATH`.
 
 use std::env;
@@ -42,14 +42,14 @@ fn find(variable: &str, names: &[&str]) -> PathBuf {
         );
         return path;
     }
-    // What `cargo xtask test` provides comes before what happens to be installed: it has checked the version.
+    // What `cargo xtask servers` provides comes before what happens to be installed: it has checked the version.
     let path = env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::iter::once(target().join("tools/bin"))
         .chain(env::split_paths(&path))
         .collect();
     in_folders(&folders, names).unwrap_or_else(|| {
         panic!(
-            "no {} in target/tools/bin or on PATH: run `cargo xtask test`, which provides it, or set {variable}",
+            "no {} in target/tools/bin or on PATH: run `cargo xtask servers`, which provides it, or set {variable}",
             names.join(" or ")
         )
     })

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
+use crate::certificates::Identity;
 use crate::process::Process;
 use crate::programs;
 
@@ -23,6 +24,7 @@ const SOCKET: &str = "socket";
 pub struct RedisOptions {
     password: Option<String>,
     volatile: bool,
+    tls: Option<String>,
     extra: String,
 }
 
@@ -38,6 +40,29 @@ impl RedisOptions {
     #[must_use]
     pub fn volatile(mut self) -> Self {
         self.volatile = true;
+        self
+    }
+
+    /// Speaks TLS, and nothing else, as `server`, one of [`Certificates`](crate::Certificates).
+    #[must_use]
+    pub fn tls(mut self, server: &Identity) -> Self {
+        self.tls = Some(format!(
+            "tls-cert-file {}\ntls-key-file {}\ntls-auth-clients no\n",
+            server.certificate.display(),
+            server.key.display()
+        ));
+        self
+    }
+
+    /// As [`tls`](Self::tls), and asks clients for a certificate that `authority`, a PEM file, has signed.
+    #[must_use]
+    pub fn mutual_tls(mut self, server: &Identity, authority: &Path) -> Self {
+        self.tls = Some(format!(
+            "tls-cert-file {}\ntls-key-file {}\ntls-ca-cert-file {}\n",
+            server.certificate.display(),
+            server.key.display(),
+            authority.display()
+        ));
         self
     }
 
@@ -64,8 +89,13 @@ impl RedisOptions {
         } else {
             "appendonly yes\nappendfsync always"
         };
+        let port = if self.tls.is_some() {
+            "port 0\ntls-port"
+        } else {
+            "port"
+        };
         let mut text = format!(
-            "bind {}\nport {}\nunixsocket {}\ndir {}\nsave \"\"\n{keep}\n",
+            "bind {}\n{port} {}\nunixsocket {}\ndir {}\nsave \"\"\n{keep}\n",
             address.ip(),
             address.port(),
             folder.join(SOCKET).display(),
@@ -74,6 +104,7 @@ impl RedisOptions {
         if let Some(password) = &self.password {
             text.push_str(&format!("requirepass \"{password}\"\n"));
         }
+        text.push_str(self.tls.as_deref().unwrap_or_default());
         text.push_str(&self.extra);
         text
     }

@@ -1,7 +1,7 @@
 //! nats-server starts, dies, comes back and forgets as a test tells it to.
 
 use serde_json::Value;
-use starling_test_servers::{NatsOptions, NatsServer};
+use starling_test_servers::{Certificates, NatsOptions, NatsServer};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 
@@ -164,4 +164,22 @@ async fn a_configuration_that_it_refuses_fails_the_test_with_its_log() {
         .extra("no_such_setting: 1")
         .start()
         .await;
+}
+
+#[tokio::test]
+async fn tls_is_asked_for_where_it_is_set_up() {
+    let certificates = Certificates::make();
+    let server = NatsServer::options()
+        .tls(&certificates.server)
+        .start()
+        .await;
+    let client = Client::connect(&server, "").await;
+    assert_eq!(client.info["tls_required"], true);
+    assert_eq!(server.url(), format!("tls://{}", server.address()));
+    let server = NatsServer::options()
+        .mutual_tls(&certificates.server, &certificates.authority)
+        .start()
+        .await;
+    let client = Client::connect(&server, "").await;
+    assert_eq!(client.info["tls_verify"], true);
 }

@@ -57,7 +57,9 @@ where
         Some(key) => key.audio_id(first, "audio"),
         None => AudioId::from_random(slots.platform().random_bits()),
     };
-    let header = deposit::header(slots, &recording.particulars, recording.audio(audio_id))?;
+    let (platform, region) = (slots.platform(), slots.region());
+    let audio = recording.audio(audio_id);
+    let header = deposit::header(platform, region, &recording.particulars, audio)?;
     let limits = limits::deposits(slots.platform()).await?;
     share(slots, &header.audio, &recipients).await?;
     recording.store(slots, &header.audio).await?;

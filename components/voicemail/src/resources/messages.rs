@@ -7,8 +7,8 @@ use http_body::Body as HttpBody;
 use starling_mailbox::{Cursor, FlagChange, Folder, Mailbox, MailboxId, MessageId, Search, Slot};
 
 use super::message::{change, declared_change, purge};
-use crate::deposit;
-use crate::json::{self, JSON_BYTES_MAX, ListJson, MessageJson, MessagesJson};
+use crate::deposit::{self, Taken};
+use crate::json::{self, AcceptedJson, JSON_BYTES_MAX, ListJson, MessageJson, MessagesJson};
 use crate::maintenance;
 use crate::platform::{Platform, UploadError};
 use crate::problem::Problem;
@@ -51,9 +51,9 @@ pub(crate) async fn get<P: Platform>(
     Ok(response::json(StatusCode::OK, &ListJson::of(id, page)))
 }
 
-/// Takes a message.
+/// Takes a message: 201 once it is in the mailbox, 202 once it is in the spool.
 pub(crate) async fn post<P, B>(
-    slots: &Slots<'_, P>,
+    platform: &P,
     id: &MailboxId,
     headers: &HeaderMap,
     body: B,
@@ -62,11 +62,17 @@ where
     P: Platform,
     B: HttpBody<Data = Bytes, Error = UploadError>,
 {
-    let deposited = deposit::deposit(slots, id, headers, body).await?;
-    let message =
-        MessageJson::deposited(id, &deposited.mailbox, deposited.message, &deposited.header);
-    let mut response = response::json(StatusCode::CREATED, &message);
-    let location = format!("/v1/mailboxes/{id}/messages/{}", deposited.message);
+    let (message, mut response) = match deposit::deposit(platform, id, headers, body).await? {
+        Taken::Stored(it) => {
+            let json = MessageJson::deposited(id, &it.mailbox, it.message, &it.header);
+            (it.message, response::json(StatusCode::CREATED, &json))
+        }
+        Taken::Spooled(it) => {
+            let json = AcceptedJson::of(&it);
+            (it.message, response::json(StatusCode::ACCEPTED, &json))
+        }
+    };
+    let location = format!("/v1/mailboxes/{id}/messages/{message}");
     response
         .headers_mut()
         .extend(response::header(LOCATION, location));

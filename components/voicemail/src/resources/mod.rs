@@ -9,3 +9,4 @@ pub(crate) mod mailboxes;
 pub(crate) mod message;
 pub(crate) mod messages;
 pub(crate) mod sessions;
+pub(crate) mod spool;

@@ -58,6 +58,11 @@ struct Shared {
     sent: RefCell<Vec<Request<Vec<u8>>>>,
     answers: RefCell<VecDeque<Result<StatusCode, String>>>,
     hang_ms: Cell<u64>,
+    spool: Cell<bool>,
+    spool_operations: Cell<usize>,
+    spool_fault: Cell<Option<Fault>>,
+    hangs_from: Cell<Option<usize>>,
+    slow_ms: Cell<u64>,
 }
 
 /// From which operation of a store on everything fails, counted from 1.
@@ -112,6 +117,38 @@ impl World {
             .send()
             .expect(StatusCode::CREATED);
         world
+    }
+
+    /// Gives the host a spool.
+    pub(crate) fn grant_spool(&self) {
+        self.shared.spool.set(true);
+    }
+
+    /// What lies in the spool.
+    pub(crate) fn spool(&self) -> Rc<RefCell<Values>> {
+        self.values("spool")
+    }
+
+    /// The same as [`set_fault`](Self::set_fault), of the spool.
+    pub(crate) fn set_spool_fault(&self, fault: Option<Fault>) {
+        self.shared.spool_operations.set(0);
+        self.shared.spool_fault.set(fault);
+    }
+
+    /// How many operations of the spool there were since the last fault of it was set.
+    pub(crate) fn spool_operations(&self) -> usize {
+        self.shared.spool_operations.get()
+    }
+
+    /// Makes the region's store answer nothing any more from an operation on, counted from 1.
+    pub(crate) fn hang_from(&self, from: Option<usize>) {
+        self.shared.operations.set(0);
+        self.shared.hangs_from.set(from);
+    }
+
+    /// Lets the region's store take so long for each operation.
+    pub(crate) fn slow_ms(&self, ms: u64) {
+        self.shared.slow_ms.set(ms);
     }
 
     pub(crate) fn seed(&self, seed: u64) {
@@ -216,7 +253,10 @@ impl World {
 
     /// Lets others go first, a few times.
     async fn give_way(&self) {
-        let mut turns = self.next_random() % 4;
+        Self::wait_turns(self.next_random() % 4).await;
+    }
+
+    async fn wait_turns(mut turns: u64) {
         poll_fn(|context| {
             if turns == 0 {
                 return Poll::Ready(());
@@ -229,11 +269,22 @@ impl World {
     }
 
     /// Counts an operation: whether it takes effect, and whether it is answered.
-    async fn operate(&self) -> (bool, Result<(), StoreError>) {
+    async fn operate(&self, on_spool: bool) -> (bool, Result<(), StoreError>) {
         self.give_way().await;
-        let n = self.shared.operations.get() + 1;
-        self.shared.operations.set(n);
-        match self.shared.fault.get() {
+        let shared = &self.shared;
+        let (operations, fault) = match on_spool {
+            false => (&shared.operations, &shared.fault),
+            true => (&shared.spool_operations, &shared.spool_fault),
+        };
+        let n = operations.get() + 1;
+        operations.set(n);
+        if !on_spool {
+            if shared.hangs_from.get().is_some_and(|from| n >= from) {
+                std::future::pending::<()>().await;
+            }
+            self.now_ms.set(self.now_ms.get() + shared.slow_ms.get());
+        }
+        match fault.get() {
             Some(fault) if n >= fault.from => {
                 let effect = fault.with_effect && n == fault.from;
                 (
@@ -250,15 +301,19 @@ impl Platform for World {
     type Store = MemoryStore;
 
     async fn open(&self, label: &str) -> Result<MemoryStore, StoreError> {
+        let on_spool = label == "spool";
         let region = match label.split_once('@') {
+            None if on_spool && self.shared.spool.get() => "spool",
+            None if on_spool => return Err(StoreError::NoSuchStore),
             None => self.region,
             Some((_, region)) => region,
         };
         if self.shared.unreachable.borrow().contains(region) {
             return Err(StoreError::NoSuchStore);
         }
-        let read_only = label != "default";
+        let read_only = label.contains('@');
         Ok(MemoryStore {
+            on_spool,
             world: self.clone(),
             values: self.values(region),
             read_only,
@@ -299,6 +354,8 @@ impl Platform for World {
     }
 
     async fn pause(&self, ms: u64) {
+        // As many turns as milliseconds: who does something meanwhile is done long before, unless it hangs.
+        Self::wait_turns(ms).await;
         self.now_ms.set(self.now_ms.get() + ms);
         self.give_way().await;
     }
@@ -312,12 +369,13 @@ pub(crate) struct MemoryStore {
     world: World,
     values: Rc<RefCell<Values>>,
     read_only: bool,
+    on_spool: bool,
 }
 
 impl MemoryStore {
     async fn write(&self, effect: impl FnOnce(&mut Values)) -> Result<(), StoreError> {
         assert!(!self.read_only, "only the own region's store is written");
-        let (takes_effect, answer) = self.world.operate().await;
+        let (takes_effect, answer) = self.world.operate(self.on_spool).await;
         if takes_effect {
             effect(&mut self.values.borrow_mut());
         }
@@ -329,7 +387,7 @@ impl Store for MemoryStore {
     type Swap = MemorySwap;
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        self.world.operate().await.1?;
+        self.world.operate(self.on_spool).await.1?;
         self.world.shared.reads.borrow_mut().push(key.to_owned());
         Ok(self.values.borrow().get(key).cloned())
     }
@@ -354,8 +412,16 @@ impl Store for MemoryStore {
         Ok(count)
     }
 
+    async fn keys(&self) -> Result<Vec<String>, StoreError> {
+        assert!(self.on_spool, "no region's store is listed");
+        self.world.operate(self.on_spool).await.1?;
+        // In no order of any use.
+        Ok(self.values.borrow().keys().rev().cloned().collect())
+    }
+
     async fn begin_swap(&self, key: &str) -> Result<MemorySwap, StoreError> {
-        self.world.operate().await.1?;
+        assert!(!self.on_spool, "the spool needs no compare-and-swap");
+        self.world.operate(self.on_spool).await.1?;
         Ok(MemorySwap::of(
             self.world.clone(),
             self.values.clone(),
@@ -389,7 +455,7 @@ impl Swap for MemorySwap {
     }
 
     async fn swap(self, value: Vec<u8>) -> Result<Swapped<Self>, StoreError> {
-        let (takes_effect, answer) = self.world.operate().await;
+        let (takes_effect, answer) = self.world.operate(false).await;
         let unguarded = self.read.is_none() && self.world.shared.unguarded_creation.get();
         let lost = self.world.shared.always_lose.get();
         let matches =

@@ -1,0 +1,84 @@
+//! Names of metrics, as constants, with what they count.
+//!
+//! They follow the naming of the OpenTelemetry semantic conventions; the exposition for Prometheus writes `.` as `_` and
+//! adds units and `_total` by its own rules.
+
+/// A metric: its name, unit and meaning.
+#[derive(Clone, Copy, Debug)]
+pub struct Metric {
+    /// The name.
+    pub name: &'static str,
+    /// The unit, by UCUM; empty where there is none.
+    pub unit: &'static str,
+    /// What it is, in a sentence without full stop.
+    pub description: &'static str,
+}
+
+const fn metric(name: &'static str, unit: &'static str, description: &'static str) -> Metric {
+    Metric {
+        name,
+        unit,
+        description,
+    }
+}
+
+/// How far a replica is behind, in sequences.
+pub const REPLICATION_PENDING: Metric = metric(
+    "starling.replication.pending",
+    "",
+    "Sequences of the origin that its replica here lacks, as far as is known",
+);
+/// How far a replica is behind, in time.
+pub const REPLICATION_LAG: Metric = metric(
+    "starling.replication.lag",
+    "s",
+    "For how long the replica may have lacked something of its origin",
+);
+/// Where a replica is.
+pub const REPLICATION_APPLIED: Metric = metric(
+    "starling.replication.applied",
+    "",
+    "The last sequence of the origin that its replica here holds",
+);
+/// Whether an origin answers.
+pub const REPLICATION_REACHABLE: Metric = metric(
+    "starling.replication.reachable",
+    "",
+    "1 if the system of the origin's region answers this host, else 0",
+);
+/// How often replicators met.
+pub const REPLICATION_CONFLICTS: Metric = metric(
+    "starling.replication.conflicts",
+    "",
+    "How often this host's replicator was overtaken by another host's",
+);
+/// How often an origin went back.
+pub const REPLICATION_REGRESSIONS: Metric = metric(
+    "starling.replication.regressions",
+    "",
+    "How often the origin was found not to continue its replica here",
+);
+/// Whether the region's own store answers.
+pub const STORE_REACHABLE: Metric = metric(
+    "starling.store.reachable",
+    "",
+    "1 if the system of this host's own region answers it, else 0",
+);
+/// Whether an operator has to look at the region's own store.
+pub const STORE_TROUBLE: Metric = metric(
+    "starling.store.trouble",
+    "",
+    "1 if the region's own bucket is not written until an operator has looked at it, else 0",
+);
+/// What waits in the spool.
+pub const SPOOL_MESSAGES: Metric = metric(
+    "starling.spool.messages",
+    "",
+    "Deposits in this host's spool, by state: waiting, or undeliverable",
+);
+/// How many bytes wait in the spool.
+pub const SPOOL_BYTES: Metric = metric(
+    "starling.spool.usage",
+    "By",
+    "Bytes of audio in this host's spool, by state: waiting, or undeliverable",
+);
