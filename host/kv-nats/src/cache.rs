@@ -150,24 +150,24 @@ impl Cache {
         entry: Option<Entry>,
         as_of: Option<u64>,
     ) {
-        self.saw(as_of.unwrap_or(0));
+        let sequence = as_of.unwrap_or(0);
+        self.saw(sequence);
         let mut shard = self.shard(key);
-        let Some(Slot::Fetching {
-            ticket: current,
-            newest,
-        }) = shard.slots.peek(key)
-        else {
-            return;
-        };
-        if *current != ticket.0 {
-            return;
-        }
-        if *newest > as_of.unwrap_or(0) {
-            shard.remove(key);
-        } else {
-            let as_of = as_of.unwrap_or(0);
-            shard.put(key, Slot::Kept { entry, as_of });
-            shard.shrink(self.shard_bytes_max);
+        match shard.slots.peek(key) {
+            Some(Slot::Fetching {
+                ticket: current,
+                newest,
+            }) if *current == ticket.0 => {
+                if *newest > sequence {
+                    shard.remove(key);
+                } else {
+                    let as_of = sequence;
+                    shard.put(key, Slot::Kept { entry, as_of });
+                    shard.shrink(self.shard_bytes_max);
+                }
+            }
+            // Somebody else was faster; what is kept by now may be older than what this reader has seen.
+            _ => shard.outdate(key, sequence),
         }
     }
 
@@ -376,6 +376,16 @@ mod tests {
         cache.saw_of("b", 13);
         cache.keep("b", &slow, entry(5), Some(5));
         assert_eq!(hit(&cache, "b"), None);
+    }
+
+    #[test]
+    fn reader_that_comes_late_outdates_what_it_has_seen_replaced() {
+        let cache = followed();
+        let slow = miss(&cache, "a");
+        cache.wrote("a", entry(11), 11);
+        // It has read what another host wrote after that.
+        cache.keep("a", &slow, entry(12), Some(12));
+        assert_eq!(hit(&cache, "a"), None);
     }
 
     #[test]

@@ -17,7 +17,10 @@ async fn open(config: SystemConfig) -> Result<Host, OpenError> {
 async fn check_let_in(config: SystemConfig) {
     let host = open(config).await.expect("the store opens");
     write(&host.own(), "key").await;
-    assert_eq!(read(&host.own(), "key").await.unwrap().as_deref(), Some("key"));
+    assert_eq!(
+        read(&host.own(), "key").await.unwrap().as_deref(),
+        Some("key")
+    );
 }
 
 /// The host is told so, without a word of what it must not tell.
@@ -84,7 +87,10 @@ async fn host_is_let_in_by_nkey() {
 #[tokio::test(flavor = "multi_thread")]
 async fn server_is_known_by_its_authority() {
     let certificates = Certificates::make();
-    let server = NatsServer::options().tls(&certificates.server).start().await;
+    let server = NatsServer::options()
+        .tls(&certificates.server)
+        .start()
+        .await;
     check_let_in(SystemConfig {
         ca_file: Some(certificates.authority.clone()),
         ..system(&server.url())

@@ -33,7 +33,10 @@ async fn all_of(store: &NatsStore) -> Vec<(&'static str, Result<()>)> {
         ("delete", store.delete("key").await),
         (
             "swap",
-            store.compare_and_swap("key", None, bytes("")).await.map(drop),
+            store
+                .compare_and_swap("key", None, bytes(""))
+                .await
+                .map(drop),
         ),
         ("get_many", store.get_many(&keys()).await.map(drop)),
         (
@@ -70,7 +73,9 @@ async fn killed_server_is_unavailable_until_it_is_back() {
     check_fails_fast(&host.own()).await;
     server.restart().await;
     eventually("it is read again", async || {
-        read(&host.own(), "kept").await.is_ok_and(|value| value.is_some())
+        read(&host.own(), "kept")
+            .await
+            .is_ok_and(|value| value.is_some())
     })
     .await;
     write(&host.own(), "next").await;
@@ -114,7 +119,9 @@ async fn paused_server_is_waited_for_once() {
     check_fails_fast(&host.own()).await;
     server.resume();
     eventually("it is read again", async || {
-        read(&host.own(), "kept").await.is_ok_and(|value| value.is_some())
+        read(&host.own(), "kept")
+            .await
+            .is_ok_and(|value| value.is_some())
     })
     .await;
     write(&host.own(), "next").await;
@@ -128,7 +135,10 @@ async fn store_opens_while_the_server_is_down() {
     check_fails_fast(&host.own()).await;
     server.restart().await;
     write(&host.own(), "key").await;
-    assert_eq!(read(&host.own(), "key").await.unwrap().as_deref(), Some("key"));
+    assert_eq!(
+        read(&host.own(), "key").await.unwrap().as_deref(),
+        Some("key")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +159,11 @@ async fn full_server_refuses_writes_and_goes_on_reading() {
     let mut written = 0;
     let refused = loop {
         assert!(written < 20, "it is never full");
-        match host.own().set(&format!("key/{written}"), value.clone()).await {
+        match host
+            .own()
+            .set(&format!("key/{written}"), value.clone())
+            .await
+        {
             Ok(_) => written += 1,
             Err(error) => break error,
         }
@@ -160,7 +174,10 @@ async fn full_server_refuses_writes_and_goes_on_reading() {
         let entry = host.own().get(&format!("key/{n}")).await.unwrap();
         assert_eq!(entry.unwrap().value, value);
     }
-    assert_eq!(host.own().get(&format!("key/{written}")).await.unwrap(), None);
+    assert_eq!(
+        host.own().get(&format!("key/{written}")).await.unwrap(),
+        None
+    );
     // What is small still fits.
     host.own().set("small", bytes("")).await.unwrap();
 }
@@ -246,7 +263,8 @@ async fn stream_that_changes_under_an_open_store_is_said() {
     jetstream.update_stream(config).await.unwrap();
     server.restart().await;
     eventually("it is said", async || {
-        host.trouble().is_some_and(|trouble| trouble.contains("max_age"))
+        host.trouble()
+            .is_some_and(|trouble| trouble.contains("max_age"))
     })
     .await;
     assert!(host.own().set("key", bytes("")).await.is_err());

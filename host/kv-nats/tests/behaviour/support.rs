@@ -1,7 +1,6 @@
 //! Regions with a server each, the network between them, and hosts in them.
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, pull};
@@ -264,14 +263,6 @@ pub(crate) async fn eventually_some<T>(what: &str, look: impl AsyncFn() -> Optio
 /// Waits until something is so.
 pub(crate) async fn eventually(what: &str, look: impl AsyncFn() -> bool) {
     eventually_some(what, async || look().await.then_some(())).await;
-}
-
-/// Waits until an operation succeeds. It has to be one that may be done again.
-pub(crate) async fn until_ok<T, E: Debug>(
-    what: &str,
-    operation: impl AsyncFn() -> Result<T, E>,
-) -> T {
-    eventually_some(what, async || operation().await.ok()).await
 }
 
 /// Ends a test that hangs in a single operation.
