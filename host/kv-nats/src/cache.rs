@@ -38,6 +38,8 @@ pub(crate) struct Cache {
 struct Shard {
     slots: LruCache<Box<str>, Slot>,
     bytes: usize,
+    /// The greatest sequence that was seen of any of its keys, by reading or writing.
+    seen: u64,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ impl Cache {
                 Mutex::new(Shard {
                     slots: LruCache::unbounded(),
                     bytes: 0,
+                    seen: 0,
                 })
             }),
             shard_bytes_max: bytes_max / SHARDS,
@@ -153,6 +156,7 @@ impl Cache {
         let sequence = as_of.unwrap_or(0);
         self.saw(sequence);
         let mut shard = self.shard(key);
+        shard.seen = shard.seen.max(sequence);
         match shard.slots.peek(key) {
             Some(Slot::Fetching {
                 ticket: current,
@@ -189,7 +193,9 @@ impl Cache {
     /// be served any more.
     pub(crate) fn saw_of(&self, key: &str, sequence: u64) {
         self.saw(sequence);
-        self.shard(key).outdate(key, sequence);
+        let mut shard = self.shard(key);
+        shard.seen = shard.seen.max(sequence);
+        shard.outdate(key, sequence);
     }
 
     /// This host has written a key: its entry, or that it is missing, as of this sequence.
@@ -199,19 +205,15 @@ impl Cache {
             return;
         }
         let mut shard = self.shard(key);
-        // Under the lock: whatever the follower has applied by now is in `applied`. If it is past this message, a
-        // later one of the same key may be among it.
-        if self.applied.load(Relaxed) >= sequence {
+        // Under the lock: whatever the follower has applied by now is in `applied`, and what was seen is in `seen`. If
+        // either is past this message, a later one of the same key may be among it.
+        if self.applied.load(Relaxed).max(shard.seen) >= sequence {
             return shard.outdate(key, sequence);
         }
-        match shard.slots.peek(key) {
-            Some(Slot::Kept { as_of, .. }) if *as_of > sequence => {}
-            _ => {
-                let as_of = sequence;
-                shard.put(key, Slot::Kept { entry, as_of });
-                shard.shrink(self.shard_bytes_max);
-            }
-        }
+        shard.seen = sequence;
+        let as_of = sequence;
+        shard.put(key, Slot::Kept { entry, as_of });
+        shard.shrink(self.shard_bytes_max);
     }
 
     /// The follower has come to a message of this key.
@@ -385,6 +387,18 @@ mod tests {
         cache.wrote("a", entry(11), 11);
         // It has read what another host wrote after that.
         cache.keep("a", &slow, entry(12), Some(12));
+        assert_eq!(hit(&cache, "a"), None);
+    }
+
+    #[test]
+    fn own_write_that_comes_late_is_not_kept_over_what_was_seen_meanwhile() {
+        let cache = followed();
+        let slow = miss(&cache, "a");
+        // Another host's write, which somebody here has read past the cache.
+        cache.saw_of("a", 12);
+        cache.wrote("a", entry(11), 11);
+        assert_eq!(hit(&cache, "a"), None);
+        cache.keep("a", &slow, entry(11), Some(11));
         assert_eq!(hit(&cache, "a"), None);
     }
 

@@ -97,12 +97,32 @@ async fn what_is_under_way_when_the_server_dies_fails_at_once() {
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         server.kill();
     };
-    let (read, written, listed, ()) = tokio::join!(
-        own.get("kept"),
-        own.set("kept", bytes("")),
-        own.list("", None, 10),
-        kills
-    );
+    // One after the other, that not all of them are answered before the server is suspended.
+    let reads = async {
+        loop {
+            let read = own.get("kept").await;
+            if read.is_err() {
+                return read;
+            }
+        }
+    };
+    let writes = async {
+        loop {
+            let written = own.set("kept", bytes("")).await;
+            if written.is_err() {
+                return written;
+            }
+        }
+    };
+    let lists = async {
+        loop {
+            let listed = own.list("", None, 10).await;
+            if listed.is_err() {
+                return listed;
+            }
+        }
+    };
+    let (read, written, listed, ()) = tokio::join!(reads, writes, lists, kills);
     assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
     assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
     assert!(matches!(listed, Err(Error::Unavailable(_))), "{listed:?}");
@@ -114,8 +134,16 @@ async fn paused_server_is_waited_for_once() {
     let host = host(&server).await;
     write(&host.own(), "kept").await;
     server.pause();
-    let read_late = soon("it is given up", host.own().get("kept")).await;
-    assert!(matches!(read_late, Err(Error::Timeout)), "{read_late:?}");
+    // A server takes a moment to be suspended.
+    let given_up = async {
+        loop {
+            if let Err(error) = host.own().get("kept").await {
+                return error;
+            }
+        }
+    };
+    let given_up = soon("it is given up", given_up).await;
+    assert!(matches!(given_up, Error::Timeout), "{given_up:?}");
     check_fails_fast(&host.own()).await;
     server.resume();
     eventually("it is read again", async || {
