@@ -98,6 +98,8 @@ impl Regions {
 }
 
 /// One store on all regions: this region's own bucket, and replicas of the others'.
+///
+/// What goes on in the background, such as replication, ends once nobody has this or one of its buckets any more.
 #[derive(Debug)]
 pub struct Replicated {
     own: NatsStore,

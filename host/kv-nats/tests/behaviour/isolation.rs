@@ -1,9 +1,10 @@
 //! A region that reaches no other goes on alone, and catches up afterwards.
 
 use starling_kv::{Store, Swap, Version};
-use starling_kv_nats::NatsStore;
+use starling_kv_nats::{NatsStore, StoreConfig};
+use starling_test_servers::Proxy;
 
-use crate::support::{World, bytes, eventually, keys, read, write};
+use crate::support::{Host, World, bytes, eventually, keys, read, soon, system, write};
 
 async fn check_serves(own: &NatsStore, prefix: &str) {
     let key = format!("{prefix}/key");
@@ -90,4 +91,48 @@ async fn region_whose_neighbours_are_silent_serves() {
     write(&eu.own(), "after-restart").await;
     let fresh = world.host("eu").await;
     check_serves(&fresh.own(), "fresh-host").await;
+}
+
+/// A region that is alone does not wait for others each time that its own connection is made anew: it would take minutes
+/// here.
+#[tokio::test(flavor = "multi_thread")]
+async fn isolated_region_goes_on_after_each_reconnection() {
+    let world = World::of(&["eu", "us"]).await;
+    let own = Proxy::start(world.server("eu").address()).await;
+    let mut systems = world.systems("eu");
+    let url = format!("nats://{}", own.address());
+    systems.insert("eu".to_owned(), Some(system(&url)));
+    let eu = Host::open("eu", &systems, StoreConfig::new("default")).await;
+    let eu = eu.expect("the store opens");
+    write(&eu.own(), "before").await;
+    world.isolate("eu");
+    let goes_on = async {
+        for n in 0..60 {
+            own.cut();
+            own.heal();
+            write(&eu.own(), &format!("key/{n}")).await;
+        }
+    };
+    soon("it goes on", goes_on).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_goes_on_once_nobody_has_the_store() {
+    let world = World::of(&["eu", "us"]).await;
+    let tasks = || {
+        tokio::runtime::Handle::current()
+            .metrics()
+            .num_alive_tasks()
+    };
+    let before = tasks();
+    let eu = world.host("eu").await;
+    // A handle is enough to keep it.
+    let own = eu.own();
+    drop(eu);
+    write(&own, "key").await;
+    assert!(tasks() > before);
+    // Also not where another region never answers.
+    world.server("us").kill();
+    drop(own);
+    eventually("all has ended", async || tasks() <= before).await;
 }

@@ -164,6 +164,30 @@ async fn what_was_written_first_is_visible_first() {
     assert_eq!(looks, MESSAGES);
 }
 
+/// More than may be under way at once, and more than a server sends unasked.
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_come_whole() {
+    let world = World::of(&["eu", "us"]).await;
+    let (eu, us) = (world.host("eu").await, world.host("us").await);
+    write(&eu.own(), "first").await;
+    world.converged("eu").await;
+    world.isolate("us");
+    for n in 0..150_u8 {
+        let value = bytes::Bytes::from(vec![n; 256 << 10]);
+        eu.own().set(&format!("audio/{n}"), value).await.unwrap();
+    }
+    world.heal();
+    let replica = us.replica("eu");
+    eventually("the last is there", async || {
+        replica.exists("audio/149").await.is_ok_and(|there| there)
+    })
+    .await;
+    for n in 0..150_u8 {
+        let entry = replica.get(&format!("audio/{n}")).await.unwrap().unwrap();
+        assert!(entry.value.len() == 256 << 10 && entry.value.iter().all(|&byte| byte == n));
+    }
+}
+
 /// Writes without pause, until it is told to end; each write again until it is acknowledged.
 struct Writer {
     stop: Arc<AtomicBool>,
