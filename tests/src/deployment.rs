@@ -87,7 +87,9 @@ impl Deployment {
             let name = shape.regions[from].to_owned();
             let mut config = format!("region = {name:?}\n");
             for (to, other) in shape.regions.iter().enumerate() {
-                let address = links[from][to].as_ref().map_or(nats.address(), Proxy::address);
+                let address = links[from][to]
+                    .as_ref()
+                    .map_or(nats.address(), Proxy::address);
                 let _ = writeln!(
                     config,
                     "[regions.{other}.nats]\nservers = [\"nats://{address}\"]"
@@ -183,12 +185,14 @@ impl Deployment {
 
     /// Cuts a region off from all others.
     pub fn isolate(&self, region: usize) {
-        self.others(region).for_each(|other| self.cut(region, other));
+        self.others(region)
+            .for_each(|other| self.cut(region, other));
     }
 
     /// Ends [`isolate`](Self::isolate).
     pub fn rejoin(&self, region: usize) {
-        self.others(region).for_each(|other| self.heal(region, other));
+        self.others(region)
+            .for_each(|other| self.heal(region, other));
     }
 
     fn others(&self, region: usize) -> impl Iterator<Item = usize> + use<> {

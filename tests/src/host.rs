@@ -206,6 +206,36 @@ impl Host {
         format!("http://{}{path}", self.address)
     }
 
+    /// Where it tells those who run it how it is.
+    ///
+    /// # Panics
+    ///
+    /// Where it has not written it down.
+    #[must_use]
+    pub fn admin(&self) -> SocketAddr {
+        let path = self.launch.state.join("admin");
+        let text = std::fs::read_to_string(path).expect("the address is written down");
+        text.trim().parse().expect("an address")
+    }
+
+    /// What `starling regions` says of it.
+    ///
+    /// # Panics
+    ///
+    /// Where it fails.
+    pub async fn regions(&self) -> String {
+        let asked = Command::new(paths::host())
+            .arg("regions")
+            .arg("--state-dir")
+            .arg(&self.launch.state)
+            .output()
+            .await
+            .expect("the command runs");
+        let said = String::from_utf8_lossy(&asked.stderr);
+        assert!(asked.status.success(), "{said}");
+        String::from_utf8_lossy(&asked.stdout).into_owned()
+    }
+
     /// What it printed on standard output so far.
     #[must_use]
     pub fn stdout(&self) -> String {

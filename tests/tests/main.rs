@@ -3,6 +3,7 @@
 
 mod access;
 mod bad_input;
+mod chaos;
 mod crash;
 mod disk;
 mod drain;
@@ -12,6 +13,7 @@ mod manifest;
 mod misbehaving;
 mod openapi;
 mod places;
+mod regions;
 mod repository;
 mod service;
 mod startup;

@@ -13,7 +13,7 @@
 //! All writes are scripts (`scripts.rs`), which the server runs one after the other and logs whole: so compare-and-swap
 //! is exact against every client, and batches are all or nothing. A version is the server's time in microseconds, or the
 //! last version and one more where that is greater. So versions grow also where a server has come back without its last
-//! writes, or where another took its place.
+//! writes, or another took its place, unless its clock is behind by more than it lacks.
 //!
 //! # Listing
 //!
@@ -31,9 +31,10 @@
 //!
 //! # When the server is away
 //!
-//! One connection, shared by all, kept by a thread of its own (`link.rs`). When it breaks, what is under way fails as
-//! [`Unavailable`](starling_kv::Error::Unavailable) and so does all that is asked until there is a new one, at once; the
-//! thread goes on trying. A server that hangs, or a network that swallows packets, counts as away after some seconds.
+//! A few connections, shared by all, are kept by a thread of their own (`link.rs`). When one breaks, what is under way on
+//! it fails as [`Unavailable`](starling_kv::Error::Unavailable), and so does all that is asked while there is none, at
+//! once; the thread goes on trying. A server that hangs, or a network that swallows packets, counts as away after some
+//! seconds.
 
 mod config;
 mod connect;

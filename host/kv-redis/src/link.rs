@@ -1,9 +1,11 @@
-//! Keeps one connection to the server, on a thread of its own.
+//! Keeps a few connections to the server, on a thread of their own.
 //!
-//! A thread, so that the connection belongs to none of the host's event loops, and none of them delays the others'
-//! answers by what it computes.
+//! A thread, so that the connections belong to none of the host's event loops, and none of them delays the others'
+//! answers by what it computes. A few, because the server reads little from each connection before it syncs its log:
+//! writers on several of them share a sync.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -11,20 +13,26 @@ use std::time::Duration;
 use redis::aio::MultiplexedConnection;
 use starling_kv::{BoxError, Error, Result};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 
 use crate::connect::{Connector, Driver, PROBE, SILENCE};
 use crate::failure::OpenError;
 use crate::inspect::Server;
 
+/// How many connections are kept.
+const CONNECTIONS: usize = 8;
+
 /// The shortest and the longest time between two attempts to connect.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A connection, or the lack of one. Dropping it ends both the connection and the thread.
+/// The connections that there are. Dropping it ends them and the thread.
 pub(crate) struct Link {
-    state: watch::Receiver<State>,
+    states: Vec<watch::Receiver<State>>,
+    /// Whose turn it is.
+    turn: AtomicUsize,
     durable: bool,
-    /// What the thread waits for beside the connection's end.
+    /// What the thread waits for beside the connections' ends.
     _open: watch::Sender<()>,
 }
 
@@ -48,33 +56,42 @@ struct Outage {
 struct SharedOutage(Arc<Outage>);
 
 impl Link {
-    /// Makes the first connection, and starts the thread that keeps it. Blocks until the connection is made or refused.
+    /// Makes the first connection, and starts the thread that makes and keeps the others. Blocks until the first is made
+    /// or refused.
     pub(crate) fn open(connector: Connector) -> Result<Self, OpenError> {
         let (opened, first) = mpsc::sync_channel(1);
         let (open, closed) = watch::channel(());
         thread::Builder::new()
             .name("kv-redis".to_owned())
-            .spawn(move || run(&connector, &opened, closed))
+            .spawn(move || run(connector, &opened, closed))
             .map_err(OpenError::Thread)?;
         let no_answer = || OpenError::Thread(io::Error::other("the thread ended at once"));
-        let (state, durable) = first.recv().map_err(|_| no_answer())??;
+        let (states, durable) = first.recv().map_err(|_| no_answer())??;
         Ok(Self {
-            state,
+            states,
+            turn: AtomicUsize::new(0),
             durable,
             _open: open,
         })
     }
 
-    /// The connection.
+    /// One of the connections, in turn.
     ///
     /// # Errors
     ///
     /// [`Error::Unavailable`], at once, where there is none.
     pub(crate) fn connection(&self) -> Result<MultiplexedConnection> {
-        match &*self.state.borrow() {
-            State::Up(connection) => Ok(connection.clone()),
-            State::Down(outage) => Err(Error::unavailable(SharedOutage(Arc::clone(outage)))),
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let mut outage = None;
+        for number in 0..CONNECTIONS {
+            match &*self.states[turn.wrapping_add(number) % CONNECTIONS].borrow() {
+                State::Up(connection) => return Ok(connection.clone()),
+                State::Down(down) => outage = Some(Arc::clone(down)),
+            }
         }
+        Err(outage.map_or(Error::Closed, |outage| {
+            Error::unavailable(SharedOutage(outage))
+        }))
     }
 
     /// Whether an acknowledgement meant the disk when the link was opened.
@@ -84,9 +101,9 @@ impl Link {
 }
 
 /// What the first attempt to connect came to.
-type First = Result<(watch::Receiver<State>, bool), OpenError>;
+type First = Result<(Vec<watch::Receiver<State>>, bool), OpenError>;
 
-fn run(connector: &Connector, opened: &mpsc::SyncSender<First>, mut closed: watch::Receiver<()>) {
+fn run(connector: Connector, opened: &mpsc::SyncSender<First>, mut closed: watch::Receiver<()>) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
@@ -99,60 +116,109 @@ fn run(connector: &Connector, opened: &mpsc::SyncSender<First>, mut closed: watc
     };
     runtime.block_on(async {
         tokio::select! {
-            () = keep(connector, opened) => {}
+            () = keep_all(Arc::new(connector), opened) => {}
             // The sender was dropped: nobody asks any more.
             _ = closed.changed() => {}
         }
     });
 }
 
-/// Connects for the first time, and again whenever the connection has ended.
-async fn keep(connector: &Connector, opened: &mpsc::SyncSender<First>) {
-    let (mut connection, mut driver, durable) = match attempt(connector).await {
+/// Connects for the first time, then keeps all connections.
+async fn keep_all(connector: Arc<Connector>, opened: &mpsc::SyncSender<First>) {
+    let made = match attempt(&connector).await {
         Ok(made) => made,
         Err(error) => {
             let _ = opened.send(Err(error));
             return;
         }
     };
-    let (state, view) = watch::channel(State::Up(connection.clone()));
-    let _ = opened.send(Ok((view, durable)));
-    let address = connector.address();
-    loop {
-        let ended = tokio::select! {
-            () = driver => io::ErrorKind::ConnectionAborted,
-            () = silence(&mut connection) => io::ErrorKind::TimedOut,
+    let durable = made.durable;
+    let mut made = Some(made);
+    let mut keepers = JoinSet::new();
+    let states = (0..CONNECTIONS).map(|number| {
+        let not_yet = io::Error::from(io::ErrorKind::NotConnected);
+        let (state, view) = watch::channel(down(connector.address(), not_yet.into()));
+        let first = made.take();
+        if let Some(made) = &first {
+            state.send_replace(State::Up(made.connection.clone()));
+        }
+        let keeper = Keeper {
+            connector: Arc::clone(&connector),
+            state,
+            is_spokesman: number == 0,
+            durable,
         };
-        // The driver is gone, and with it the connection of all who still wait for an answer.
-        let ended = io::Error::from(ended);
-        tracing::warn!(address, error = %ended, "the connection to the key-value server has ended");
-        state.send_replace(down(address, ended.into()));
+        keepers.spawn(keeper.keep(first));
+        view
+    });
+    let _ = opened.send(Ok((states.collect(), durable)));
+    while keepers.join_next().await.is_some() {}
+}
+
+/// A connection that was made.
+struct Made {
+    connection: MultiplexedConnection,
+    driver: Driver,
+    durable: bool,
+}
+
+/// Keeps one connection.
+struct Keeper {
+    connector: Arc<Connector>,
+    state: watch::Sender<State>,
+    /// One of them logs for all: what ends one connection ends the others.
+    is_spokesman: bool,
+    /// What the store has promised.
+    durable: bool,
+}
+
+impl Keeper {
+    /// Connects whenever there is no connection.
+    async fn keep(self, first: Option<Made>) {
+        let address = self.connector.address();
+        let mut made = match first {
+            Some(made) => made,
+            None => self.connect().await,
+        };
+        loop {
+            self.state.send_replace(State::Up(made.connection.clone()));
+            let ended = tokio::select! {
+                () = made.driver => io::ErrorKind::ConnectionAborted,
+                () = silence(&mut made.connection) => io::ErrorKind::TimedOut,
+            };
+            // The driver is gone, and with it the hope of all who still wait for an answer.
+            let ended = io::Error::from(ended);
+            if self.is_spokesman {
+                tracing::warn!(address, error = %ended, "the connection to the key-value server has ended");
+            }
+            self.state.send_replace(down(address, ended.into()));
+            made = self.connect().await;
+            if self.is_spokesman {
+                tracing::info!(address, "connected to the key-value server again");
+            }
+            if self.is_spokesman && self.durable && !made.durable {
+                tracing::error!(
+                    address,
+                    "the key-value server does not sync each write to its disk any more"
+                );
+            }
+        }
+    }
+
+    /// Tries until there is a connection.
+    async fn connect(&self) -> Made {
         let mut pause = PAUSE_MIN;
-        let (made, next, still_durable) = loop {
-            match attempt(connector).await {
-                Ok(made) => break made,
+        loop {
+            match attempt(&self.connector).await {
+                Ok(made) => return made,
                 Err(error) => {
-                    tracing::debug!(
-                        address,
-                        error = &error as &dyn std::error::Error,
-                        "no connection"
-                    );
-                    state.send_replace(down(address, error.into()));
+                    let address = self.connector.address();
+                    self.state.send_replace(down(address, error.into()));
                 }
             }
             tokio::time::sleep(pause).await;
             pause = (2 * pause).min(PAUSE_MAX);
-        };
-        tracing::info!(address, "connected to the key-value server again");
-        if durable && !still_durable {
-            tracing::error!(
-                address,
-                "the key-value server does not sync each write to its disk any more"
-            );
         }
-        connection = made;
-        state.send_replace(State::Up(connection.clone()));
-        driver = next;
     }
 }
 
@@ -175,10 +241,8 @@ fn down(address: &str, source: BoxError) -> State {
     }))
 }
 
-/// Connects to a server that will do. Answers also whether it is durable.
-async fn attempt(
-    connector: &Connector,
-) -> Result<(MultiplexedConnection, Driver, bool), OpenError> {
+/// Connects to a server that will do.
+async fn attempt(connector: &Connector) -> Result<Made, OpenError> {
     let address = || connector.address().to_owned();
     let refused = |source: BoxError| OpenError::Connect {
         address: address(),
@@ -195,6 +259,10 @@ async fn attempt(
             address: address(),
             reason,
         }),
-        None => Ok((connection, driver, server.durable)),
+        None => Ok(Made {
+            connection,
+            driver,
+            durable: server.durable,
+        }),
     }
 }

@@ -1,7 +1,8 @@
 //! The writes, as scripts that the server runs whole and one at a time.
 
+use bytes::BufMut as _;
 use redis::aio::MultiplexedConnection;
-use redis::{Cmd, ErrorKind, RedisResult, Script, ServerErrorKind, Value};
+use redis::{Cmd, ErrorKind, RedisResult, RedisWrite as _, Script, ServerErrorKind, Value};
 
 /// How many bytes of what a key holds are its version.
 pub(crate) const VERSION_BYTES: usize = 8;
@@ -13,13 +14,15 @@ local time = redis.call('TIME')
 local last = tonumber(redis.call('GET', KEYS[1]) or 0)
 local version = math.max(last + 1, time[1] * 1000000 + time[2])
 redis.call('SET', KEYS[1], string.format('%.0f', version))
-local prefix = struct.pack('>I8', version)
+local stamp = struct.pack('>I8', version)
 ";
 
-/// Writes `ARGV[i]` to `KEYS[i + 1]`, all as one version, and returns it.
+/// Writes `ARGV[i]` to `KEYS[i + 1]`, all as one version, and returns it. Values come with room for the version before
+/// them: to put the two together here would take Lua three times as long as all the rest.
 const SET: &str = "\
 for number, value in ipairs(ARGV) do
-  redis.call('SET', KEYS[number + 1], prefix .. value)
+  redis.call('SET', KEYS[number + 1], value)
+  redis.call('SETRANGE', KEYS[number + 1], 0, stamp)
 end
 return version
 ";
@@ -33,7 +36,8 @@ end
 
 /// Writes `ARGV[2]` to `KEYS[2]`, and returns its version.
 const SWAP: &str = "\
-redis.call('SET', KEYS[2], prefix .. ARGV[2])
+redis.call('SET', KEYS[2], ARGV[2])
+redis.call('SETRANGE', KEYS[2], 0, stamp)
 return version
 ";
 
@@ -64,7 +68,7 @@ impl Scripts {
             call.arg(key);
         }
         for (_, value) in entries {
-            call.arg(value);
+            add_value(&mut call, value);
         }
         run(&self.set, &call, connection).await
     }
@@ -79,7 +83,8 @@ impl Scripts {
         value: &[u8],
     ) -> RedisResult<Value> {
         let mut call = call(&self.swap, 2, versions);
-        call.arg(key).arg(expected).arg(value);
+        call.arg(key).arg(expected);
+        add_value(&mut call, value);
         run(&self.swap, &call, connection).await
     }
 }
@@ -89,6 +94,13 @@ fn call(script: &Script, keys: usize, versions: &str) -> Cmd {
     let mut call = redis::cmd("EVALSHA");
     call.arg(script.get_hash()).arg(keys).arg(versions);
     call
+}
+
+/// Adds a value with room for its version.
+fn add_value(call: &mut Cmd, value: &[u8]) {
+    let mut argument = call.bufmut_for_next_arg(VERSION_BYTES + value.len());
+    argument.put_bytes(0, VERSION_BYTES);
+    argument.put_slice(value);
 }
 
 /// Runs a script, and brings it to the server where that does not have it: at first, and after a restart.

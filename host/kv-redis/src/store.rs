@@ -22,7 +22,7 @@ const SCANS_MAX: usize = 200;
 
 /// A store on a Redis or Valkey server.
 ///
-/// Dropping it ends the connection.
+/// Dropping it ends its connections.
 pub struct RedisStore {
     link: Link,
     scripts: Scripts,

@@ -28,7 +28,7 @@ const INTERVAL_MIN: Duration = Duration::from_millis(100);
 const INTERVAL_MAX: Duration = Duration::from_secs(3_600);
 
 /// The longest pause after failures, unless the interval is longer.
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 
 /// One component's timer.
 #[derive(Clone, Debug)]

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::time::{sleep, timeout};
 
 use crate::PATIENCE;
@@ -101,17 +101,34 @@ impl Process {
         Some(status)
     }
 
-    /// Sends a signal.
+    /// Suspends it, and waits until all of its threads are: a signal alone is on its way when it is sent.
     ///
     /// # Panics
     ///
     /// Where it is down.
-    pub(crate) fn signal(&self, signal: Signal) {
+    pub(crate) fn pause(&self) {
+        let process = self.signal(Signal::STOP);
+        // Nothing is taken away from who waits for its exit.
+        let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
+        waitid(WaitId::Pid(process), stopped).expect("a child can be waited for");
+    }
+
+    /// Lets it go on.
+    ///
+    /// # Panics
+    ///
+    /// Where it is down.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) -> Pid {
         let child = self.child();
         let child = child
             .as_ref()
             .unwrap_or_else(|| panic!("{} is down", self.name));
         kill_process(pid(child), signal).expect("a child can be signalled");
+        pid(child)
     }
 
     /// Ends it at once and waits until it is gone. Nothing, where it is down.
