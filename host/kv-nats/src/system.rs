@@ -46,6 +46,10 @@ const LOST_INTERVAL: Duration = Duration::from_secs(1);
 /// Publications that may be under way at once.
 const ACKS_PENDING_MAX: usize = 16_384;
 
+/// Messages of a stream that may wait to be taken. Flow control bounds their bytes; this, which drops what is beyond it,
+/// is more than those can be.
+const DELIVERED_MAX: usize = 1 << 20;
+
 /// Where nobody ever listens: what a client is given for when its connection has broken.
 const NOWHERE: &str = "nats://127.0.0.1:0";
 
@@ -579,6 +583,7 @@ fn options(config: &SystemConfig) -> Result<ConnectOptions, SystemError> {
     let mut options = ConnectOptions::new()
         .reconnect_delay_callback(|_| Duration::ZERO)
         .connection_timeout(READ_TIMEOUT)
+        .subscription_capacity(DELIVERED_MAX)
         .ping_interval(Duration::from_secs(2))
         .request_timeout(Some(WRITE_TIMEOUT))
         .require_tls(config.tls);

@@ -5,10 +5,11 @@ use async_nats::jetstream::stream::{self, Source};
 use bytes::Bytes;
 use starling_kv::{Error, Result, Store};
 use starling_kv_nats::{NatsStore, OpenError, StoreConfig, SystemConfig};
-use starling_test_servers::NatsServer;
+use starling_test_servers::{NatsServer, Proxy};
+use tokio::task::JoinSet;
 
 use crate::support::{
-    Host, World, alone, bytes, eventually, raw, read, soon, stream_config, system, write,
+    Host, World, alone, bytes, eventually, keys, raw, read, soon, stream_config, system, write,
 };
 
 async fn host(server: &NatsServer) -> Host {
@@ -100,32 +101,60 @@ async fn what_is_under_way_when_the_server_dies_fails_at_once() {
     // One after the other, that not all of them are answered before the server is suspended.
     let reads = async {
         loop {
-            let read = own.get("kept").await;
-            if read.is_err() {
-                return read;
+            if let Err(error) = own.get("kept").await {
+                return error;
             }
         }
     };
     let writes = async {
         loop {
-            let written = own.set("kept", bytes("")).await;
-            if written.is_err() {
-                return written;
+            if let Err(error) = own.set("kept", bytes("")).await {
+                return error;
             }
         }
     };
     let lists = async {
         loop {
-            let listed = own.list("", None, 10).await;
-            if listed.is_err() {
-                return listed;
+            if let Err(error) = own.list("", None, 10).await {
+                return error;
             }
         }
     };
     let (read, written, listed, ()) = tokio::join!(reads, writes, lists, kills);
-    assert!(matches!(read, Err(Error::Unavailable(_))), "{read:?}");
-    assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
-    assert!(matches!(listed, Err(Error::Unavailable(_))), "{listed:?}");
+    assert!(matches!(read, Error::Unavailable(_)), "{read:?}");
+    assert!(matches!(written, Error::Unavailable(_)), "{written:?}");
+    assert!(matches!(listed, Error::Unavailable(_)), "{listed:?}");
+}
+
+/// A server that comes back may hold something else than before: what was meant for what it held must not reach it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_not_sent_when_the_connection_broke_is_never_sent() {
+    let server = NatsServer::start().await;
+    let path = Proxy::start(server.address()).await;
+    let systems = alone(system(&format!("nats://{}", path.address())));
+    let host = Host::open("eu", &systems, uncached()).await;
+    let host = host.expect("the store opens");
+    write(&host.own(), "before").await;
+    path.stall();
+    // More than fits into anybody's buffers.
+    let value = Bytes::from(vec![7; 128 << 10]);
+    let mut writes = JoinSet::new();
+    for n in 0..200 {
+        let (own, value) = (host.own(), value.clone());
+        writes.spawn(async move { own.set(&format!("late/{n}"), value).await });
+    }
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    path.cut();
+    while let Some(written) = writes.join_next().await {
+        let written = written.unwrap();
+        assert!(matches!(written, Err(Error::Unavailable(_))), "{written:?}");
+    }
+    path.heal();
+    write(&host.own(), "after").await;
+    assert_eq!(
+        keys(&host.own(), "", 500).await.unwrap(),
+        ["after", "before"]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
