@@ -13,6 +13,7 @@ mod manifest;
 mod misbehaving;
 mod openapi;
 mod places;
+mod redis;
 mod regions;
 mod repository;
 mod service;
