@@ -115,7 +115,7 @@ impl Call {
     ///
     /// Where no whole answer comes.
     pub async fn send_to(self, address: SocketAddr) -> Answer {
-        let what = format!("{} {}", self.method, self.path);
+        let what = self.to_string();
         self.try_send_to(address)
             .await
             .unwrap_or_else(|lost| panic!("{what}: {lost:?}"))
@@ -150,6 +150,12 @@ impl Call {
         *request.headers_mut() = self.headers;
         let response = sender.send_request(request).await.expect("an answer");
         Answer::read(response).await.expect("a whole answer")
+    }
+}
+
+impl std::fmt::Display for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.method, self.path)
     }
 }
 

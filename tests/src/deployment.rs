@@ -220,6 +220,7 @@ pub async fn try_call(address: SocketAddr, call: &Call) -> Option<Answer> {
 ///
 /// Where it never is, with the last answer.
 pub async fn until(host: &Host, call: &Call, wanted: impl Fn(&Answer) -> bool) -> Answer {
+    let what = call.to_string();
     let mut last = None;
     let found = async {
         loop {
@@ -232,6 +233,6 @@ pub async fn until(host: &Host, call: &Call, wanted: impl Fn(&Answer) -> bool) -
     };
     match timeout(PATIENCE, found).await {
         Ok(answer) => answer,
-        Err(_) => panic!("{call:?} was last answered {last:?}"),
+        Err(_) => panic!("{what} was last answered {last:?}"),
     }
 }

@@ -235,7 +235,7 @@ async fn region_that_is_lost_after_geo_acknowledgements_is_missed_by_nobody() {
     // The region comes back with an empty disk, and has all again before it takes anything.
     deployment.regions[EU].nats.restart().await;
     deployment.start_host(EU, 0).await;
-    let last = mailbox.deposit_once(wav, "after the loss");
+    let last = mailbox.deposit_once(wav, "after-the-loss");
     let answer = until(deployment.host(EU, 0), &last, |answer| answer.status == 201).await;
     acknowledged.insert(created_id(&answer));
     for region in [EU, US, AP] {

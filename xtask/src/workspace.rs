@@ -65,6 +65,16 @@ impl Workspace {
     pub(crate) fn cargo(&self) -> Command {
         let mut cargo = Command::new("cargo");
         cargo.current_dir(&self.root);
+        // What cargo tells xtask of itself is nothing to the packages below. Some ask to be compiled anew when it
+        // changes (ring), and with them all that depends on them: whenever xtask and a shell's cargo took turns.
+        for (name, _) in std::env::vars_os() {
+            let of_xtask = name.to_str().is_some_and(|name| {
+                name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+            });
+            if of_xtask {
+                cargo.env_remove(name);
+            }
+        }
         cargo
     }
 

@@ -69,17 +69,17 @@ impl Flags {
             .max()
     }
 
-    /// Only the registers that `change` really alters, written under `stamp`; empty if there are
-    /// none.
+    /// The registers that `change` names, written under `stamp`; empty if there are none.
     ///
-    /// A wish for what already holds writes nothing: repeating a request costs no write and grows
-    /// no slot.
-    pub(crate) fn delta(&self, change: FlagChange, stamp: &Stamp) -> Self {
+    /// In a region that is `alone`, a wish for what already holds writes nothing: repeating a
+    /// request costs no write and grows no slot.
+    pub(crate) fn delta(&self, change: FlagChange, stamp: &Stamp, alone: bool) -> Self {
         let write = |now: bool, wish: Option<bool>| {
-            wish.filter(|value| *value != now).map(|value| Register {
-                stamp: stamp.clone(),
-                value,
-            })
+            wish.filter(|value| !alone || *value != now)
+                .map(|value| Register {
+                    stamp: stamp.clone(),
+                    value,
+                })
         };
         Self {
             seen: write(self.seen(), change.seen),

@@ -19,6 +19,9 @@ pub struct Origin {
     pub region: Region,
     /// Its wall clock, in milliseconds since the Unix epoch, UTC.
     pub now_ms: u64,
+    /// Whether there is no other region, so that what is known here is all there is. Where there are others, a wish for
+    /// what holds already is written all the same: it is later than a change that has not been heard of here.
+    pub alone: bool,
 }
 
 /// Everything that is known of a mailbox, as it is to be seen at one instant: what has expired by
@@ -198,7 +201,8 @@ impl Mailbox {
         let mut profile = if change == ProfileChange::default() {
             Profile::default()
         } else {
-            self.profile().delta(change, &self.next_stamp(origin)?)
+            self.profile()
+                .delta(change, &self.next_stamp(origin)?, origin.alone)
         };
         profile.created = (!self.exists()).then_some(created);
         Ok(self.delta(profile))
@@ -328,7 +332,9 @@ impl Mailbox {
         origin: &Origin,
     ) -> Result<Slot, ChangeError> {
         let message = self.message(id).ok_or(ChangeError::NoSuchMessage)?;
-        let flags = message.flags.delta(change, &self.next_stamp(origin)?);
+        let flags = message
+            .flags
+            .delta(change, &self.next_stamp(origin)?, origin.alone);
         if flags == Flags::default() {
             return Ok(Slot::default());
         }

@@ -77,13 +77,14 @@ macro_rules! registers {
                 }
             )*
 
-            /// Only the registers that `change` really alters, written under `stamp`.
-            pub(crate) fn delta(&self, change: ProfileChange, stamp: &Stamp) -> Self {
+            /// The registers that `change` names, written under `stamp`; in a region that is `alone`, only
+            /// those that it really alters.
+            pub(crate) fn delta(&self, change: ProfileChange, stamp: &Stamp, alone: bool) -> Self {
                 Self {
                     $(
                         $name: change
                             .$name
-                            .filter(|value| *value != self.$name())
+                            .filter(|value| !alone || *value != self.$name())
                             .map(|value| Register { stamp: stamp.clone(), value }),
                     )*
                     ..Self::default()

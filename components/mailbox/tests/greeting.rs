@@ -12,6 +12,7 @@ fn origin() -> Origin {
     Origin {
         region: "eu".parse().expect("a region"),
         now_ms: NOW_MS,
+        alone: false,
     }
 }
 

@@ -339,6 +339,7 @@ fn converged(
         let origin = Origin {
             region: REGIONS[at].parse().expect("a region"),
             now_ms,
+            alone: false,
         };
         let change = delta(&seen([regions[at].clone()]), operation, &origin);
         regions[at].join(change.clone());
@@ -385,7 +386,7 @@ proptest! {
     ) {
         let mailbox = seen(slots.clone());
         let change = FlagChange { deleted: Some(value), ..FlagChange::default() };
-        let origin = Origin { region, now_ms };
+        let origin = Origin { region, now_ms, alone: false };
         if let Ok(delta) = mailbox.change_flags(id, change, &origin) {
             let after = seen(slots.into_iter().chain([delta]));
             prop_assert_eq!(after.message(id).map(|m| m.flags.deleted()), Some(value));
@@ -402,7 +403,7 @@ proptest! {
     ) {
         // Two regions that see the same mailbox change it at once, without seeing each other.
         let mailbox = seen(slots.clone());
-        let at = |name: &str| Origin { region: name.parse().expect("a region"), now_ms };
+        let at = |name: &str| Origin { region: name.parse().expect("a region"), now_ms, alone: false };
         let deleted = FlagChange { deleted: Some(true), ..FlagChange::default() };
         let others = FlagChange { seen: marked, saved, deleted: None };
         if let Ok(here) = mailbox.change_flags(id, deleted, &at("ap")) {
@@ -487,7 +488,7 @@ proptest! {
                 Event::Arrive { to, from } => arrived[to][from] = records[from].slot.clone(),
                 Event::Change(at, operation) => {
                     let others = others_of(&arrived, at);
-                    let origin = Origin { region: REGIONS[at].parse().expect("a region"), now_ms };
+                    let origin = Origin { region: REGIONS[at].parse().expect("a region"), now_ms, alone: false };
                     let mailbox = records[at].mailbox(&others, now_ms);
                     let operation = as_the_api_would(*operation, &mailbox);
                     if let Operation::Purge(id) = operation && mailbox.message(id).is_some() {

@@ -18,6 +18,7 @@ impl Place {
         let origin = Origin {
             region: region.parse().expect("a region"),
             now_ms: 1_000_000,
+            alone: true,
         };
         Self {
             slot: Slot::default(),
@@ -213,6 +214,25 @@ fn wish_for_what_already_holds_changes_nothing() {
     place.flag(1, seen(true)).expect("a message");
     place.flag(1, deleted(false)).expect("a message");
     assert_eq!(place.slot, before);
+}
+
+/// Found by the chaos test: what a client took back in another region, before that had heard of it, came back.
+#[test]
+fn wish_for_what_already_holds_is_later_than_what_is_not_known_yet() {
+    let mut eu = Place::with_mailbox();
+    eu.deposit(1, header(1)).expect("a deposit");
+    let mut us = Place::new("us");
+    us.slot = eu.slot.clone();
+    for place in [&mut eu, &mut us] {
+        place.origin.alone = false;
+    }
+    us.origin.now_ms = eu.origin.now_ms + 1;
+    eu.flag(1, seen(true)).expect("a change");
+    us.flag(1, seen(false)).expect("a change");
+    us.slot.join(eu.slot);
+    let mailbox = us.mailbox();
+    let message = mailbox.message(message_id(1)).expect("it is there");
+    assert!(!message.flags.seen());
 }
 
 #[test]

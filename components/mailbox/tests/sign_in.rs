@@ -11,6 +11,7 @@ fn at(region: &str, now_ms: u64) -> Origin {
     Origin {
         region: region.parse().expect("a region"),
         now_ms,
+        alone: false,
     }
 }
 

@@ -121,6 +121,7 @@ impl<'p, P: Platform> Slots<'p, P> {
         Origin {
             region: self.regions.own.clone(),
             now_ms: self.platform.now_ms(),
+            alone: self.regions.others.is_empty(),
         }
     }
 

@@ -1,4 +1,7 @@
 //! One bucket: a stream that holds the last message of each subject, as NATS's own key-value stores are laid out.
+//!
+//! Requests name the [`Link`] that they go over, so that what was concluded on one connection is not acted upon on the
+//! next.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,14 +12,16 @@ use async_nats::header::{NATS_EXPECTED_LAST_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{CreateStreamErrorKind, GetStreamErrorKind, PublishAckFuture};
 use async_nats::jetstream::message::{PublishMessage, StreamMessage};
-use async_nats::jetstream::stream::{Config, DiscardPolicy, Info, StorageType, Stream};
+use async_nats::jetstream::stream::{
+    Config, DiscardPolicy, Info, RawMessageBuilder, StorageType, Stream,
+};
 use bytes::Bytes;
 use starling_kv::Error;
 use thiserror::Error as ThisError;
 
 use crate::failure::{self, PublishFailure};
 use crate::subject;
-use crate::system::{READ_TIMEOUT, System, WRITE_TIMEOUT};
+use crate::system::{Link, READ_TIMEOUT, System, WRITE_TIMEOUT};
 
 /// The header of a message that ends a key: `DEL` or `PURGE` (NATS ADR-8).
 pub(crate) const KV_OPERATION: &str = "KV-Operation";
@@ -29,6 +34,10 @@ pub(crate) const ORIGIN_TIME: &str = "Starling-Origin-Time";
 
 /// The stream's metadata that names the history which its sequences count: a stream that was made anew has another.
 const EPOCH: &str = "starling.epoch";
+
+/// The stream's metadata that says up to which sequence the history is known to reach: a bucket that ends before has
+/// lost its end and not got it back yet.
+const REACHES: &str = "starling.reaches";
 
 /// Within this time a server recognises a message by its id; part of the convention, though nobody here sends ids.
 const DUPLICATE_WINDOW: Duration = Duration::from_secs(120);
@@ -53,7 +62,8 @@ struct Inner {
     name: String,
     /// What every subject begins with.
     prefix: String,
-    stream: Stream<()>,
+    /// The name of its stream.
+    stream: String,
     /// Copies within the system. With more than one, only the leader is sure to have the latest.
     replicas: usize,
 }
@@ -65,21 +75,18 @@ pub(crate) struct Facts {
     pub(crate) epoch: Option<String>,
     /// Its last sequence; 0 before the first message.
     pub(crate) last_sequence: u64,
+    /// Up to where its history is known to reach; 0 where nobody has said so.
+    pub(crate) reaches: u64,
 }
 
 impl Bucket {
     /// The bucket of this name, there or not.
-    pub(crate) async fn of(system: &System, name: &str, replicas: usize) -> Self {
-        let stream = system
-            .jetstream()
-            .get_stream_no_info(format!("KV_{name}"))
-            .await
-            .expect("a handle to a stream asks nobody");
+    pub(crate) fn of(system: &System, name: &str, replicas: usize) -> Self {
         Self(Arc::new(Inner {
             system: system.clone(),
             prefix: format!("$KV.{name}."),
+            stream: format!("KV_{name}"),
             name: name.to_owned(),
-            stream,
             replicas,
         }))
     }
@@ -88,8 +95,9 @@ impl Bucket {
         &self.0.system
     }
 
-    pub(crate) fn stream(&self) -> &Stream<()> {
-        &self.0.stream
+    /// Its stream, over this connection.
+    pub(crate) fn stream(&self, link: &Link) -> Stream<()> {
+        link.stream(&self.0.stream)
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -120,10 +128,15 @@ impl Bucket {
         format!("{}{}", self.0.prefix, subject::GAP)
     }
 
+    /// Whether a message is a filler, which says nothing.
+    pub(crate) fn is_filler(&self, message: &StreamMessage) -> bool {
+        self.below(&message.subject) == Some(subject::GAP)
+    }
+
     /// How the stream has to be.
-    fn config(&self, epoch: &str) -> Config {
+    fn config(&self, epoch: &str, reaches: u64) -> Config {
         Config {
-            name: format!("KV_{}", self.0.name),
+            name: self.0.stream.clone(),
             description: Some("a bucket of Starling".to_owned()),
             subjects: vec![format!("{}>", self.0.prefix)],
             max_bytes: -1,
@@ -138,21 +151,27 @@ impl Bucket {
             allow_rollup: true,
             deny_delete: true,
             allow_direct: true,
-            metadata: HashMap::from([(EPOCH.to_owned(), epoch.to_owned())]),
+            metadata: HashMap::from([
+                (EPOCH.to_owned(), epoch.to_owned()),
+                (REACHES.to_owned(), reaches.to_string()),
+            ]),
             ..Config::default()
         }
     }
 
     /// Reads what the stream says of itself: `None` where there is none.
-    pub(crate) async fn facts(&self) -> Result<Option<Facts>, Error> {
-        Ok(self.info().await?.map(|info| facts(&info)))
+    pub(crate) async fn facts(&self, link: &Link) -> Result<Option<Facts>, Error> {
+        Ok(self.info(link).await?.map(|info| facts(&info)))
     }
 
     /// Like [`facts`](Self::facts), with a check of the configuration.
     ///
     /// A setting that an old server does not know is ignored silently: so all of them are read back.
-    pub(crate) async fn verified(&self) -> Result<Result<Option<Facts>, Difference>, Error> {
-        let Some(info) = self.info().await? else {
+    pub(crate) async fn verified(
+        &self,
+        link: &Link,
+    ) -> Result<Result<Option<Facts>, Difference>, Error> {
+        let Some(info) = self.info(link).await? else {
             return Ok(Ok(None));
         };
         Ok(match self.difference(&info.config) {
@@ -164,10 +183,9 @@ impl Bucket {
         })
     }
 
-    async fn info(&self) -> Result<Option<Info>, Error> {
-        let name = format!("KV_{}", self.0.name);
-        let asked = self.0.system.jetstream().get_stream(name);
-        match self.0.system.within(READ_TIMEOUT, asked).await? {
+    async fn info(&self, link: &Link) -> Result<Option<Info>, Error> {
+        let asked = link.jetstream().get_stream(&self.0.stream);
+        match link.within(READ_TIMEOUT, asked).await? {
             Ok(stream) => Ok(Some(stream.cached_info().clone())),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(ref said)
@@ -181,7 +199,7 @@ impl Bucket {
     }
 
     fn difference(&self, config: &Config) -> Option<String> {
-        let wanted = self.config("");
+        let wanted = self.config("", 0);
         macro_rules! differs {
             ($($field:ident),*) => {
                 $(if config.$field != wanted.$field {
@@ -194,10 +212,13 @@ impl Bucket {
         }
         differs!(
             subjects,
+            subject_transform,
+            retention,
             max_messages_per_subject,
             max_messages,
             max_age,
             discard,
+            discard_new_per_subject,
             storage,
             num_replicas,
             allow_rollup,
@@ -211,10 +232,12 @@ impl Bucket {
         None
     }
 
-    /// Makes the stream, beginning or continuing the history `epoch`. That it is there already is no error.
-    pub(crate) async fn create(&self, epoch: &str) -> Result<(), Error> {
-        let made = self.0.system.jetstream().create_stream(self.config(epoch));
-        match self.0.system.within(WRITE_TIMEOUT, made).await? {
+    /// Makes the stream, beginning or continuing the history `epoch`, which is known to reach so far. That it is there
+    /// already is no error.
+    pub(crate) async fn create(&self, link: &Link, epoch: &str, reaches: u64) -> Result<(), Error> {
+        let config = self.config(epoch, reaches);
+        let made = link.jetstream().create_stream(config);
+        match link.within(WRITE_TIMEOUT, made).await? {
             Ok(_) => Ok(()),
             Err(error) => match error.kind() {
                 CreateStreamErrorKind::JetStream(ref said)
@@ -232,57 +255,77 @@ impl Bucket {
         }
     }
 
-    /// Makes the stream count another history; for one that is empty.
-    pub(crate) async fn set_epoch(&self, epoch: &str) -> Result<(), Error> {
-        let updated = self.0.system.jetstream().update_stream(self.config(epoch));
-        let updated = self.0.system.within(WRITE_TIMEOUT, updated).await?;
+    /// Notes which history the stream counts, and how far that is known to reach.
+    pub(crate) async fn set_history(
+        &self,
+        link: &Link,
+        epoch: &str,
+        reaches: u64,
+    ) -> Result<(), Error> {
+        let config = self.config(epoch, reaches);
+        let updated = link.jetstream().update_stream(config);
+        let updated = link.within(WRITE_TIMEOUT, updated).await?;
         updated.map(drop).map_err(Error::unavailable)
     }
 
     /// The last message of a subject: read where the latest is sure to be.
-    pub(crate) async fn last_of(&self, subject: String) -> Result<Option<StreamMessage>, Error> {
-        let system = &self.0.system;
-        system.check()?;
+    pub(crate) async fn last_of(
+        &self,
+        link: &Link,
+        subject: String,
+    ) -> Result<Option<StreamMessage>, Error> {
+        let stream = self.stream(link);
         if self.0.replicas > 1 {
-            let asked = self.0.stream.get_last_raw_message_by_subject(&subject);
-            return match system.within(READ_TIMEOUT, asked).await? {
+            let asked = stream.get_last_raw_message_by_subject(&subject);
+            return match link.within(READ_TIMEOUT, asked).await? {
                 Ok(message) => Ok(Some(message)),
                 Err(error) => failure::leader_get(error).map(|()| None),
             };
         }
-        let asked = self.0.stream.direct_get_last_for_subject(subject);
-        match system.within(READ_TIMEOUT, asked).await? {
+        let asked = stream.direct_get_last_for_subject(subject);
+        match link.within(READ_TIMEOUT, asked).await? {
             Ok(message) => Ok(Some(message)),
             Err(error) => failure::direct_get(error).map(|()| None),
         }
     }
 
     /// The message at a sequence; `None` where a later one has taken its place.
-    pub(crate) async fn at(&self, sequence: u64) -> Result<Option<StreamMessage>, Error> {
-        let asked = self.0.stream.direct_get(sequence);
-        match self.0.system.within(READ_TIMEOUT, asked).await? {
-            Ok(message) => Ok(Some(message)),
-            Err(error) => failure::direct_get(error).map(|()| None),
-        }
+    pub(crate) async fn at(
+        &self,
+        link: &Link,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, Error> {
+        let asked = self.stream(link).raw_message_builder().sequence(sequence);
+        raw(link, asked).await
+    }
+
+    /// The first message from a sequence on.
+    pub(crate) async fn first_from(
+        &self,
+        link: &Link,
+        sequence: u64,
+    ) -> Result<Option<StreamMessage>, Error> {
+        let asked = self.stream(link).raw_message_builder();
+        let any = format!("{}>", self.0.prefix);
+        raw(link, asked.sequence(sequence.max(1)).next_by_subject(any)).await
     }
 
     /// Writes a message, and waits until it is stored; answers its sequence.
     pub(crate) async fn put(
         &self,
+        link: &Link,
         subject: String,
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<u64, PublishFailure> {
-        let system = &self.0.system;
-        system.check().map_err(PublishFailure::Store)?;
         let stored = async {
-            let sent = self.send(subject, headers, payload).await?;
+            let sent = self.send(link, subject, headers, payload).await?;
             Ok::<_, PublishFailure>(sent.await?.sequence)
         };
-        let stored = system.within(WRITE_TIMEOUT, stored).await;
+        let stored = link.within(WRITE_TIMEOUT, stored).await;
         let stored = stored.map_err(PublishFailure::Store)?;
         if let Err(PublishFailure::Store(Error::Timeout)) = stored {
-            system.suspect();
+            link.suspect();
         }
         stored
     }
@@ -290,24 +333,33 @@ impl Bucket {
     /// Sends a message. The answer tells, later, whether it is stored.
     pub(crate) async fn send(
         &self,
+        link: &Link,
         subject: String,
         headers: HeaderMap,
         payload: Bytes,
     ) -> Result<PublishAckFuture, PublishFailure> {
         let message = PublishMessage::build().headers(headers).payload(payload);
-        Ok(self
-            .0
-            .system
-            .jetstream()
-            .send_publish(subject, message)
-            .await?)
+        Ok(link.jetstream().send_publish(subject, message).await?)
     }
 
     /// Sends a message that takes the place of one which is not there any more.
-    pub(crate) async fn send_gap(&self, sequence: u64) -> Result<PublishAckFuture, PublishFailure> {
+    pub(crate) async fn send_gap(
+        &self,
+        link: &Link,
+        sequence: u64,
+    ) -> Result<PublishAckFuture, PublishFailure> {
         let mut headers = expecting_last(sequence - 1);
         headers.insert(KV_OPERATION, "PURGE");
-        self.send(self.gap_subject(), headers, Bytes::new()).await
+        self.send(link, self.gap_subject(), headers, Bytes::new())
+            .await
+    }
+}
+
+/// Reads where the latest is sure to be: of several copies, others may not have it yet.
+async fn raw(link: &Link, asked: RawMessageBuilder) -> Result<Option<StreamMessage>, Error> {
+    match link.within(READ_TIMEOUT, asked.send()).await? {
+        Ok(message) => Ok(Some(message)),
+        Err(error) => failure::leader_get(error).map(|()| None),
     }
 }
 
@@ -315,6 +367,12 @@ fn facts(info: &Info) -> Facts {
     Facts {
         epoch: info.config.metadata.get(EPOCH).cloned(),
         last_sequence: info.state.last_sequence,
+        reaches: info
+            .config
+            .metadata
+            .get(REACHES)
+            .and_then(|text| text.parse().ok())
+            .unwrap_or(0),
     }
 }
 

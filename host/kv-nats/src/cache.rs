@@ -38,6 +38,8 @@ pub(crate) struct Cache {
 struct Shard {
     slots: LruCache<Box<str>, Slot>,
     bytes: usize,
+    /// The greatest sequence that was seen of any of its keys, by reading or writing.
+    seen: u64,
 }
 
 #[derive(Debug)]
@@ -75,6 +77,7 @@ impl Cache {
                 Mutex::new(Shard {
                     slots: LruCache::unbounded(),
                     bytes: 0,
+                    seen: 0,
                 })
             }),
             shard_bytes_max: bytes_max / SHARDS,
@@ -150,24 +153,25 @@ impl Cache {
         entry: Option<Entry>,
         as_of: Option<u64>,
     ) {
-        self.saw(as_of.unwrap_or(0));
+        let sequence = as_of.unwrap_or(0);
+        self.saw(sequence);
         let mut shard = self.shard(key);
-        let Some(Slot::Fetching {
-            ticket: current,
-            newest,
-        }) = shard.slots.peek(key)
-        else {
-            return;
-        };
-        if *current != ticket.0 {
-            return;
-        }
-        if *newest > as_of.unwrap_or(0) {
-            shard.remove(key);
-        } else {
-            let as_of = as_of.unwrap_or(0);
-            shard.put(key, Slot::Kept { entry, as_of });
-            shard.shrink(self.shard_bytes_max);
+        shard.seen = shard.seen.max(sequence);
+        match shard.slots.peek(key) {
+            Some(Slot::Fetching {
+                ticket: current,
+                newest,
+            }) if *current == ticket.0 => {
+                if *newest > sequence {
+                    shard.remove(key);
+                } else {
+                    let as_of = sequence;
+                    shard.put(key, Slot::Kept { entry, as_of });
+                    shard.shrink(self.shard_bytes_max);
+                }
+            }
+            // Somebody else was faster; what is kept by now may be older than what this reader has seen.
+            _ => shard.outdate(key, sequence),
         }
     }
 
@@ -180,9 +184,18 @@ impl Cache {
         }
     }
 
-    /// Notes what this host has read or written past the cache.
+    /// Notes that this host has seen a message with this sequence, past the cache.
     pub(crate) fn saw(&self, sequence: u64) {
         self.seen.fetch_max(sequence, Relaxed);
+    }
+
+    /// Notes that this host has seen, past the cache, that a message of the key has this sequence: nothing older is to
+    /// be served any more.
+    pub(crate) fn saw_of(&self, key: &str, sequence: u64) {
+        self.saw(sequence);
+        let mut shard = self.shard(key);
+        shard.seen = shard.seen.max(sequence);
+        shard.outdate(key, sequence);
     }
 
     /// This host has written a key: its entry, or that it is missing, as of this sequence.
@@ -192,27 +205,26 @@ impl Cache {
             return;
         }
         let mut shard = self.shard(key);
-        // Under the lock: whatever the follower has applied by now is in `applied`. If it is past this message, a
-        // later one of the same key may be among it.
-        if self.applied.load(Relaxed) >= sequence {
+        // Under the lock: whatever the follower has applied by now is in `applied`, and what was seen is in `seen`. If
+        // either is past this message, a later one of the same key may be among it.
+        if self.applied.load(Relaxed).max(shard.seen) >= sequence {
             return shard.outdate(key, sequence);
         }
-        match shard.slots.peek(key) {
-            Some(Slot::Kept { as_of, .. }) if *as_of > sequence => {}
-            _ => {
-                let as_of = sequence;
-                shard.put(key, Slot::Kept { entry, as_of });
-                shard.shrink(self.shard_bytes_max);
-            }
-        }
+        shard.seen = sequence;
+        let as_of = sequence;
+        shard.put(key, Slot::Kept { entry, as_of });
+        shard.shrink(self.shard_bytes_max);
     }
 
     /// The follower has come to a message of this key.
     pub(crate) fn on_message(&self, key: Option<&str>, sequence: u64) {
-        if let Some(key) = key {
-            self.shard(key).outdate(key, sequence);
-        }
+        let Some(key) = key else {
+            return self.on_progress(sequence);
+        };
+        let mut shard = self.shard(key);
+        // Under the lock, or a write that was acknowledged before this message might be kept after it, for good.
         self.on_progress(sequence);
+        shard.outdate(key, sequence);
     }
 
     /// The follower knows that nothing has come up to this sequence that it has not reported.
@@ -349,6 +361,44 @@ mod tests {
         cache.on_message(Some("a"), 11);
         cache.on_message(Some("a"), 12);
         cache.wrote("a", entry(11), 11);
+        assert_eq!(hit(&cache, "a"), None);
+    }
+
+    #[test]
+    fn nobody_reads_what_is_older_than_what_was_read_past_the_cache() {
+        let cache = followed();
+        let ticket = miss(&cache, "a");
+        cache.keep("a", &ticket, entry(5), Some(5));
+        // A swap was lost to another host's write, which the follower has not come to.
+        cache.saw_of("a", 12);
+        assert_eq!(hit(&cache, "a"), None);
+
+        let slow = miss(&cache, "b");
+        assert!(matches!(cache.look("b"), Look::Bypass));
+        cache.saw_of("b", 13);
+        cache.keep("b", &slow, entry(5), Some(5));
+        assert_eq!(hit(&cache, "b"), None);
+    }
+
+    #[test]
+    fn reader_that_comes_late_outdates_what_it_has_seen_replaced() {
+        let cache = followed();
+        let slow = miss(&cache, "a");
+        cache.wrote("a", entry(11), 11);
+        // It has read what another host wrote after that.
+        cache.keep("a", &slow, entry(12), Some(12));
+        assert_eq!(hit(&cache, "a"), None);
+    }
+
+    #[test]
+    fn own_write_that_comes_late_is_not_kept_over_what_was_seen_meanwhile() {
+        let cache = followed();
+        let slow = miss(&cache, "a");
+        // Another host's write, which somebody here has read past the cache.
+        cache.saw_of("a", 12);
+        cache.wrote("a", entry(11), 11);
+        assert_eq!(hit(&cache, "a"), None);
+        cache.keep("a", &slow, entry(11), Some(11));
         assert_eq!(hit(&cache, "a"), None);
     }
 

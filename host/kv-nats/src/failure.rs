@@ -1,5 +1,6 @@
 //! What NATS answers, as errors of a store: which are worth another try, and which are not.
 
+use async_nats::StatusCode;
 use async_nats::jetstream::ErrorCode;
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::stream::{
@@ -83,10 +84,13 @@ pub(crate) fn direct_get(error: DirectGetError) -> Result<(), Error> {
         DirectGetErrorKind::NotFound => Ok(()),
         DirectGetErrorKind::TimedOut => Err(Error::Timeout),
         // No responders: the stream is gone, or JetStream is not up yet.
-        DirectGetErrorKind::Request => Err(Error::unavailable(error)),
-        DirectGetErrorKind::ErrorResponse(..)
-        | DirectGetErrorKind::InvalidSubject
-        | DirectGetErrorKind::Other => Err(Error::other(error)),
+        DirectGetErrorKind::Request | DirectGetErrorKind::Other => Err(Error::unavailable(error)),
+        DirectGetErrorKind::ErrorResponse(StatusCode::NO_RESPONDERS, _) => {
+            Err(Error::unavailable(error))
+        }
+        DirectGetErrorKind::ErrorResponse(..) | DirectGetErrorKind::InvalidSubject => {
+            Err(Error::other(error))
+        }
     }
 }
 

@@ -1,12 +1,15 @@
 //! What other regions hold of this region's bucket, for acknowledgements that wait for a second region.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use starling_kv::Error;
 use tokio::sync::watch;
 
 use crate::bucket::Bucket;
+use crate::system::Link;
 use crate::tail::{Payload, Tail, TailError, Tailed};
+use crate::tasks::Tasks;
 
 /// How long a write waits for a second region: less than the time after which hosts give up on a store.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -19,25 +22,11 @@ const PAUSE: Duration = Duration::from_millis(250);
 pub(crate) struct Geo(watch::Receiver<u64>);
 
 impl Geo {
-    /// Looks at these replicas of one bucket, in other regions' systems, for as long as anybody waits.
-    pub(crate) fn watch(replicas: Vec<Bucket>) -> Self {
+    /// Looks at these replicas of one bucket, in other regions' systems, for as long as the tasks last.
+    pub(crate) fn watch(replicas: Vec<Bucket>, tasks: &Tasks) -> Self {
         let (held, receiver) = watch::channel(0);
         for replica in replicas {
-            let held = held.clone();
-            let runtime = replica.system().runtime().clone();
-            runtime.spawn(async move {
-                while !held.is_closed() {
-                    replica.system().connected().await;
-                    if let Err(error) = look(&replica, &held).await {
-                        tracing::debug!(
-                            bucket = replica.name(),
-                            error = &error as &dyn std::error::Error,
-                            "a replica is out of sight"
-                        );
-                    }
-                    replica.system().changed(PAUSE).await;
-                }
-            });
+            tasks.spawn(look_on(replica, held.clone()));
         }
         Self(receiver)
     }
@@ -58,7 +47,25 @@ impl Geo {
     }
 }
 
-async fn look(replica: &Bucket, held: &watch::Sender<u64>) -> Result<(), TailError> {
+async fn look_on(replica: Bucket, held: watch::Sender<u64>) {
+    loop {
+        let link = replica.system().connected().await;
+        if let Err(error) = look(&replica, &link, &held).await {
+            tracing::debug!(
+                bucket = replica.name(),
+                error = &error as &dyn std::error::Error,
+                "a replica is out of sight"
+            );
+        }
+        replica.system().changed(PAUSE).await;
+    }
+}
+
+async fn look(
+    replica: &Bucket,
+    link: &Arc<Link>,
+    held: &watch::Sender<u64>,
+) -> Result<(), TailError> {
     let raise = |sequence: u64| {
         held.send_if_modified(|held| {
             let higher = sequence > *held;
@@ -67,17 +74,15 @@ async fn look(replica: &Bucket, held: &watch::Sender<u64>) -> Result<(), TailErr
         });
     };
     let facts = replica
-        .facts()
+        .facts(link)
         .await
         .map_err(|error| TailError::NotOpened(error.into()))?
         .ok_or(TailError::Missing)?;
-    let mut tail = Tail::open(replica, facts.last_sequence + 1, Payload::HeadersOnly).await?;
+    let mut tail = Tail::open(replica, link, facts.last_sequence + 1, Payload::HeadersOnly).await?;
     raise(facts.last_sequence);
-    while !held.is_closed() {
-        match tail.next().await? {
-            Tailed::Message(delivery) => raise(delivery.sequence),
-            Tailed::UpTo(_) => {}
+    loop {
+        if let Tailed::Message(delivery) = tail.next().await? {
+            raise(delivery.sequence);
         }
     }
-    Ok(())
 }

@@ -21,6 +21,7 @@
 
 mod bucket;
 mod cache;
+mod comparison;
 mod config;
 mod course;
 mod failure;
@@ -36,6 +37,7 @@ mod store;
 mod subject;
 mod system;
 mod tail;
+mod tasks;
 
 pub use bucket::Difference;
 pub use config::{Acks, StoreConfig, SystemConfig};

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::future::IntoFuture;
 use std::pin::Pin;
+use std::sync::Arc;
 
 use async_nats::HeaderMap;
 use async_nats::jetstream::context::{PublishAckFuture, PublishError};
@@ -16,6 +17,7 @@ use thiserror::Error as ThisError;
 use crate::bucket::{Bucket, ORIGIN_SEQUENCE, ORIGIN_TIME, expecting_last};
 use crate::course::{Course, Step};
 use crate::failure::PublishFailure;
+use crate::system::Link;
 use crate::tail::{Delivery, Payload, Tail, TailError, Tailed};
 
 /// Publications that may be under way at once.
@@ -90,17 +92,26 @@ impl Window {
     }
 }
 
+/// A bucket over one connection.
+#[derive(Clone)]
+pub(crate) struct Linked {
+    pub(crate) bucket: Bucket,
+    pub(crate) link: Arc<Link>,
+}
+
 /// Copies from `source` into `target`, whose last sequence is `last`, until `target` holds `until`: for ever, if there
-/// is no such sequence. `on_copied` is told how far the copy is, and when its origin took the last message.
+/// is no such sequence. `on_copied` is told how far the copy is.
+///
+/// That `source` continues what `target` holds, the caller knows; over other connections than these it might not.
 pub(crate) async fn pump(
-    source: &Bucket,
-    target: &Bucket,
+    source: &Linked,
+    target: &Linked,
     last: u64,
     until: Option<u64>,
     mut on_copied: impl FnMut(u64),
 ) -> Result<(), PumpError> {
     let mut course = Course::from(last);
-    let mut tail = Tail::open(source, last + 1, Payload::Whole).await?;
+    let mut tail = Tail::open(&source.bucket, &source.link, last + 1, Payload::Whole).await?;
     let mut window = Window::default();
     let mut copied = last;
     while until.is_none_or(|until| copied < until) {
@@ -110,7 +121,7 @@ pub(crate) async fn pump(
                 Tailed::Message(delivery) => {
                     while let Some(step) = course.towards(delivery.sequence) {
                         match step {
-                            Step::Gap(sequence) => window.push(target.send_gap(sequence).await?, 0),
+                            Step::Gap(sequence) => send_gap(target, sequence, &mut window).await?,
                             Step::Copy => send_copy(source, target, &delivery, &mut window).await?,
                         }
                         while window.is_full() {
@@ -121,7 +132,7 @@ pub(crate) async fn pump(
                 }
                 Tailed::UpTo(sequence) => {
                     while let Some(gap) = course.through(sequence) {
-                        window.push(target.send_gap(gap).await?, 0);
+                        send_gap(target, gap, &mut window).await?;
                         while window.is_full() {
                             copied = window.oldest().await?;
                             on_copied(copied);
@@ -133,24 +144,36 @@ pub(crate) async fn pump(
                 copied = acknowledged?;
                 on_copied(copied);
             }
+            // Where there is nothing to write, nothing else would tell.
+            () = target.link.lost() => {
+                return Err(PumpError::Target(Error::unavailable("the connection broke")));
+            }
         }
     }
     Ok(())
 }
 
+async fn send_gap(target: &Linked, sequence: u64, window: &mut Window) -> Result<(), PumpError> {
+    let sent = target.bucket.send_gap(&target.link, sequence);
+    window.push(sent.await?, 0);
+    Ok(())
+}
+
 async fn send_copy(
-    source: &Bucket,
-    target: &Bucket,
+    source: &Linked,
+    target: &Linked,
     delivery: &Delivery,
     window: &mut Window,
 ) -> Result<(), PumpError> {
     let message = &delivery.message;
     let subject = source
-        .same_subject_in(target, &message.subject)
+        .bucket
+        .same_subject_in(&target.bucket, &message.subject)
         .ok_or(PumpError::Source(TailError::Missing))?;
     let headers = headers(message.headers.as_ref(), delivery);
     let bytes = message.payload.len();
-    let sent = target.send(subject, headers, message.payload.clone());
+    let payload = message.payload.clone();
+    let sent = target.bucket.send(&target.link, subject, headers, payload);
     window.push(sent.await?, bytes);
     Ok(())
 }

@@ -12,16 +12,14 @@ use crate::config::{Acks, StoreConfig, SystemConfig};
 use crate::follower::follow;
 use crate::geo::Geo;
 use crate::keeper::{Elsewhere, Keeper, Settled};
-use crate::replicator::replicate;
+use crate::replicator::{prepare, replicate};
 use crate::status::{OriginReport, OriginStatus};
 use crate::store::{Access, Inner, NatsStore};
 use crate::system::{System, SystemError};
+use crate::tasks::Tasks;
 
 /// How long opening a store waits for this region's system. A host starts without it, too, and serves once it is there.
 const OPEN_PATIENCE: Duration = Duration::from_secs(5);
-
-/// How long to wait before a replica's stream is made after all.
-const PREPARE_PAUSE: Duration = Duration::from_millis(500);
 
 /// What is wrong with the regions of a configuration.
 #[derive(Debug, Error)]
@@ -100,6 +98,8 @@ impl Regions {
 }
 
 /// One store on all regions: this region's own bucket, and replicas of the others'.
+///
+/// What goes on in the background, such as replication, ends once nobody has this or one of its buckets any more.
 #[derive(Debug)]
 pub struct Replicated {
     own: NatsStore,
@@ -130,29 +130,28 @@ impl Replicated {
     pub async fn open(regions: &Regions, config: StoreConfig) -> Result<Self, OpenError> {
         let system = &regions.own_system;
         let others = || regions.others.iter();
-        let bucket_of = async |system: &System, region: &str| {
+        let bucket_of = |system: &System, region: &str| {
             let name = format!("{}_{region}", config.bucket);
-            Bucket::of(system, &name, config.replicas).await
+            Bucket::of(system, &name, config.replicas)
         };
-        let own = bucket_of(system, &regions.own).await;
+        let tasks = Arc::new(Tasks::on(system.runtime()));
+        let own = bucket_of(system, &regions.own);
         let mut elsewhere = Vec::new();
         for (region, other) in others() {
             if let Some(other) = other {
                 elsewhere.push(Elsewhere {
                     region: region.clone(),
-                    bucket: bucket_of(other, &regions.own).await,
+                    bucket: bucket_of(other, &regions.own),
                 });
             }
         }
         let geo = match config.acks {
             Acks::Region => None,
             Acks::Geo if elsewhere.is_empty() => return Err(OpenError::NoSecondRegion),
-            Acks::Geo => Some(Geo::watch(
-                elsewhere
-                    .iter()
-                    .map(|replica| replica.bucket.clone())
-                    .collect(),
-            )),
+            Acks::Geo => {
+                let replicas = elsewhere.iter().map(|replica| replica.bucket.clone());
+                Some(Geo::watch(replicas.collect(), &tasks))
+            }
         };
         let settled = Arc::new(Settled::default());
         let keeper = Keeper {
@@ -161,45 +160,44 @@ impl Replicated {
             new_region: config.new_region,
             settled: settled.clone(),
         };
-        system.runtime().spawn(keeper.keep());
+        tasks.spawn(keeper.keep());
 
         let mut replicas = BTreeMap::new();
         let mut origins = Vec::new();
         for (region, other) in others() {
-            let replica = bucket_of(system, region).await;
+            let replica = bucket_of(system, region);
             let status = Arc::new(OriginStatus::new(region, other.is_none()));
-            let origin = match other {
-                Some(other) => Some(bucket_of(other, region).await),
-                None => None,
-            };
-            system
-                .runtime()
-                .spawn(keep_replica(replica.clone(), origin, status.clone()));
+            let origin = other.as_ref().map(|other| bucket_of(other, region));
+            tasks.spawn(keep_replica(replica.clone(), origin, status.clone()));
             origins.push(status);
-            replicas.insert(region.clone(), store(replica, Access::Replica, &config));
+            let replica = store(replica, Access::Replica, &config, &tasks);
+            replicas.insert(region.clone(), replica);
         }
 
         // The first answer tells whether this can work at all.
-        let _ = tokio::time::timeout(OPEN_PATIENCE, settled.first_verdict()).await;
+        tokio::select! {
+            () = settled.first_verdict() => {}
+            () = system.refused() => {}
+            () = tokio::time::sleep(OPEN_PATIENCE) => {}
+        }
         system.verdict()?;
-        if system.is_connected() {
-            for store in replicas.values() {
-                if let Ok(Err(difference)) = store.0.bucket.verified().await {
-                    return Err(difference.into());
+        match system.link() {
+            Ok(link) => {
+                let replicas = replicas.values().map(|store| &store.0.bucket);
+                for bucket in replicas.chain([&own]) {
+                    if let Ok(Err(difference)) = bucket.verified(&link).await {
+                        return Err(difference.into());
+                    }
                 }
             }
-            if let Ok(Err(difference)) = own.verified().await {
-                return Err(difference.into());
-            }
-        } else {
-            tracing::warn!("NATS does not answer; going on without it until it does");
+            Err(_) => tracing::warn!("NATS does not answer; going on without it until it does"),
         }
         let access = Access::Own {
             settled: settled.clone(),
             geo,
         };
         Ok(Self {
-            own: store(own, access, &config),
+            own: store(own, access, &config, &tasks),
             replicas,
             settled,
             origins,
@@ -228,49 +226,22 @@ impl Replicated {
     }
 }
 
-fn store(bucket: Bucket, access: Access, config: &StoreConfig) -> NatsStore {
+fn store(bucket: Bucket, access: Access, config: &StoreConfig, tasks: &Arc<Tasks>) -> NatsStore {
     let cache = Arc::new(Cache::new(config.cache_bytes));
-    let follower = follow(bucket.clone(), Arc::downgrade(&cache));
-    bucket.system().runtime().clone().spawn(follower);
+    tasks.spawn(follow(bucket.clone(), cache.clone()));
     NatsStore(Arc::new(Inner {
         bucket,
         cache,
         access,
         config: config.clone(),
+        tasks: tasks.clone(),
     }))
 }
 
-/// Makes the replica's stream, empty: it is read before its origin has ever answered. Then replicates, unless the
-/// origin is retired.
+/// Replicates; of a region that is retired, sees to it that there is something to read.
 async fn keep_replica(replica: Bucket, origin: Option<Bucket>, status: Arc<OriginStatus>) {
-    loop {
-        replica.system().connected().await;
-        match replica.verified().await {
-            Ok(Ok(Some(_))) => break,
-            Ok(Ok(None)) => {
-                // Its history is that of its origin, once that is known.
-                if let Err(error) = replica.create("").await {
-                    tracing::warn!(
-                        bucket = replica.name(),
-                        error = &error as &dyn std::error::Error,
-                        "a replica cannot be made"
-                    );
-                }
-            }
-            Ok(Err(difference)) => {
-                tracing::error!(%difference, "a replica is not used");
-            }
-            Err(error) => {
-                tracing::debug!(
-                    bucket = replica.name(),
-                    error = &error as &dyn std::error::Error,
-                    "a replica cannot be looked at"
-                );
-            }
-        }
-        tokio::time::sleep(PREPARE_PAUSE).await;
-    }
-    if let Some(origin) = origin {
-        replicate(origin, replica, status).await;
+    match origin {
+        Some(origin) => replicate(origin, replica, status).await,
+        None => prepare(replica).await,
     }
 }

@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use starling_kv::Error;
 use thiserror::Error as ThisError;
+use tokio::sync::Notify;
 
-use crate::bucket::{Bucket, Facts, origin_time_ns};
-use crate::pump::{PumpError, pump};
+use crate::bucket::{Bucket, Difference, Facts};
+use crate::comparison::difference;
+use crate::pump::{Linked, PumpError, pump};
 use crate::random;
 use crate::status::{OriginStatus, Regression};
 
@@ -27,31 +29,77 @@ const REGRESSION_PAUSE: Duration = Duration::from_secs(2);
 /// How often the origin is asked how far it is.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(1);
 
+/// Why replication has ended, for the moment.
 #[derive(Debug, ThisError)]
 enum ReplicationError {
+    /// One of the two systems does not answer.
     #[error("a bucket is out of reach")]
     Store(#[from] Error),
+    /// The replica's stream is not as it has to be.
+    #[error(transparent)]
+    Difference(#[from] Difference),
+    /// The origin has never been written.
     #[error("the origin has no bucket yet")]
     NoOrigin,
-    #[error("the replica's stream is gone")]
-    NoReplica,
+    /// The replica holds what its origin does not.
     #[error("the origin is not where its replica is: {0}")]
     Regression(Regression),
+    /// The replica holds less than it did.
+    #[error("the replica has lost what was written to it")]
+    Shrunk,
+    /// Copying broke off.
     #[error(transparent)]
     Pump(#[from] PumpError),
 }
 
 /// Replicates for ever.
 pub(crate) async fn replicate(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
-    let measured = measure(origin.clone(), replica.clone(), status.clone());
-    tokio::join!(copy(origin, replica, status), measured);
+    let shrunk = Notify::new();
+    let copied = async {
+        // It is read before its origin has ever answered.
+        prepare(replica.clone()).await;
+        copy(&origin, &replica, &status, &shrunk).await;
+    };
+    tokio::join!(copied, measure(&origin, &replica, &status, &shrunk));
 }
 
-async fn copy(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
+/// Sees to it that the replica has a stream.
+pub(crate) async fn prepare(replica: Bucket) {
     loop {
-        origin.system().connected().await;
-        replica.system().connected().await;
-        let error = match copy_once(&origin, &replica, &status).await {
+        let here = Linked {
+            link: replica.system().connected().await,
+            bucket: replica.clone(),
+        };
+        match prepared(&here).await {
+            Ok(_) => return,
+            Err(error @ ReplicationError::Difference(_)) => {
+                tracing::error!(%error, "a replica is not used");
+            }
+            Err(error) => tracing::warn!(
+                bucket = replica.name(),
+                error = &error as &dyn std::error::Error,
+                "a replica cannot be made"
+            ),
+        }
+        tokio::time::sleep(FAILED_PAUSE).await;
+    }
+}
+
+async fn copy(origin: &Bucket, replica: &Bucket, status: &OriginStatus, shrunk: &Notify) {
+    loop {
+        let there = Linked {
+            link: origin.system().connected().await,
+            bucket: origin.clone(),
+        };
+        let here = Linked {
+            link: replica.system().connected().await,
+            bucket: replica.clone(),
+        };
+        let copied = tokio::select! {
+            copied = copy_once(&there, &here, status) => copied,
+            () = shrunk.notified() => Err(ReplicationError::Shrunk),
+        };
+        let error = match copied {
             Ok(never) => match never {},
             Err(error) => error,
         };
@@ -84,22 +132,24 @@ async fn copy(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
 enum Never {}
 
 async fn copy_once(
-    origin: &Bucket,
-    replica: &Bucket,
+    origin: &Linked,
+    replica: &Linked,
     status: &OriginStatus,
 ) -> Result<Never, ReplicationError> {
-    let there = origin.facts().await?.ok_or(ReplicationError::NoOrigin)?;
-    let here = replica.facts().await?.ok_or(ReplicationError::NoReplica)?;
+    let here = prepared(replica).await?;
+    // What this host knows of a replica that has lost its disk is not true any more.
+    status.restarts_at(here.last_sequence);
+    let there = origin.bucket.facts(&origin.link).await?;
+    let there = there.ok_or(ReplicationError::NoOrigin)?;
     if here.last_sequence == 0
         && here.epoch != there.epoch
         && let Some(epoch) = &there.epoch
     {
-        replica.set_epoch(epoch).await?;
+        replica.bucket.set_history(&replica.link, epoch, 0).await?;
     } else if let Some(regression) = regression(origin, replica, &there, &here).await? {
         return Err(ReplicationError::Regression(regression));
     }
     status.on_regression(None);
-    status.applied(here.last_sequence);
     pump(origin, replica, here.last_sequence, None, |sequence| {
         status.applied(sequence);
     })
@@ -107,10 +157,21 @@ async fn copy_once(
     Err(ReplicationError::NoOrigin)
 }
 
+/// What the replica says of itself. Where it has no stream, it gets one, empty.
+async fn prepared(replica: &Linked) -> Result<Facts, ReplicationError> {
+    loop {
+        if let Some(facts) = replica.bucket.verified(&replica.link).await?? {
+            return Ok(facts);
+        }
+        // Its history is that of its origin, once that is known.
+        replica.bucket.create(&replica.link, "", 0).await?;
+    }
+}
+
 /// Whether, and how, the origin is not a continuation of its replica.
-pub(crate) async fn regression(
-    origin: &Bucket,
-    replica: &Bucket,
+async fn regression(
+    origin: &Linked,
+    replica: &Linked,
     there: &Facts,
     here: &Facts,
 ) -> Result<Option<Regression>, Error> {
@@ -126,46 +187,34 @@ pub(crate) async fn regression(
             replica: here.last_sequence,
         }));
     }
-    Ok(differs_at(origin, replica, here.last_sequence)
-        .await?
-        .then_some(Regression::OtherMessage {
-            sequence: here.last_sequence,
-        }))
+    let difference = difference(origin, replica, here.last_sequence).await?;
+    Ok(difference.map(|sequence| Regression::OtherMessage { sequence }))
 }
 
-/// Whether two buckets hold messages of different times at the same sequence. A filler says nothing of time, nor does
-/// a message that is superseded already.
-pub(crate) async fn differs_at(one: &Bucket, other: &Bucket, sequence: u64) -> Result<bool, Error> {
-    let Some(first) = one.at(sequence).await? else {
-        return Ok(false);
-    };
-    let Some(second) = other.at(sequence).await? else {
-        return Ok(false);
-    };
-    let filler =
-        |bucket: &Bucket, subject: &str| bucket.below(subject) == Some(crate::subject::GAP);
-    if filler(one, &first.subject) || filler(other, &second.subject) {
-        return Ok(false);
-    }
-    Ok(origin_time_ns(&first) != origin_time_ns(&second))
-}
-
-/// Asks, again and again, how far the origin is.
-async fn measure(origin: Bucket, replica: Bucket, status: Arc<OriginStatus>) {
+/// Asks, again and again, how far the origin is, and the replica. Says so where the replica has shrunk: while its origin
+/// is not written, nothing else would tell.
+async fn measure(origin: &Bucket, replica: &Bucket, status: &OriginStatus, shrunk: &Notify) {
     let mut interval = tokio::time::interval(MEASURE_INTERVAL);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
         let asked = std::time::Instant::now();
         // The origin first: what the replica gets meanwhile makes the lag smaller than it is said to be, not greater.
-        let there = origin.system().is_well().then_some(origin.facts());
-        let there = match there {
-            Some(facts) => facts.await.ok().flatten(),
-            None => None,
-        };
-        if let Ok(Some(here)) = replica.facts().await {
-            status.applied(here.last_sequence);
+        let there = last_sequence(origin).await;
+        let had = status.report().applied;
+        if let Some(here) = last_sequence(replica).await {
+            if here < had {
+                shrunk.notify_waiters();
+            }
+            status.applied(here);
         }
-        status.measured(there.map(|facts| facts.last_sequence), asked);
+        status.measured(there, asked);
     }
+}
+
+/// How far a bucket is, where its system answers; one that is not there yet is at its beginning.
+async fn last_sequence(bucket: &Bucket) -> Option<u64> {
+    let link = bucket.system().well().ok()?;
+    let facts = bucket.facts(&link).await.ok()?;
+    Some(facts.map_or(0, |facts| facts.last_sequence))
 }

@@ -98,6 +98,11 @@ impl OriginStatus {
         self.applied.fetch_max(sequence, Relaxed);
     }
 
+    /// Replication starts from this sequence, which may be less than what was applied before.
+    pub(crate) fn restarts_at(&self, sequence: u64) {
+        self.applied.store(sequence, Relaxed);
+    }
+
     pub(crate) fn on_conflict(&self) {
         self.conflicts.fetch_add(1, Relaxed);
     }

@@ -18,7 +18,8 @@ use crate::failure::PublishFailure;
 use crate::geo::Geo;
 use crate::keeper::Settled;
 use crate::subject;
-use crate::system::READ_TIMEOUT;
+use crate::system::{Link, READ_TIMEOUT};
+use crate::tasks::Tasks;
 
 /// Entries of one batch that are under way at once.
 const BATCH_CONCURRENCY: usize = 32;
@@ -39,6 +40,9 @@ pub(crate) struct Inner {
     pub(crate) cache: Arc<Cache>,
     pub(crate) access: Access,
     pub(crate) config: StoreConfig,
+    /// What goes on for as long as anybody has the store.
+    #[expect(dead_code, reason = "held, so that it goes on")]
+    pub(crate) tasks: Arc<Tasks>,
 }
 
 /// What may be done with a bucket.
@@ -56,9 +60,19 @@ pub(crate) enum Access {
 }
 
 impl NatsStore {
+    /// The connection, where the bucket may be read over it.
+    fn to_read(&self) -> Result<Arc<Link>> {
+        let system = self.0.bucket.system();
+        match &self.0.access {
+            Access::Own { settled, .. } => settled.to_read(system),
+            Access::Replica => system.well(),
+        }
+    }
+
     /// What a message of the key says, and its sequence.
     async fn read(&self, key: &str) -> Result<Option<StreamMessage>> {
-        self.0.bucket.last_of(self.0.bucket.subject(key)).await
+        let (link, bucket) = (self.to_read()?, &self.0.bucket);
+        bucket.last_of(&link, bucket.subject(key)).await
     }
 
     /// Writes a message, and waits until it is where acknowledgements have to be.
@@ -72,11 +86,12 @@ impl NatsStore {
         let Access::Own { settled, geo } = &self.0.access else {
             return Err(PublishFailure::Store(Error::AccessDenied));
         };
-        settled
-            .check(self.0.bucket.system())
-            .map_err(PublishFailure::Store)?;
-        let subject = self.0.bucket.subject(key);
-        let sequence = self.0.bucket.put(subject, headers, value).await?;
+        let bucket = &self.0.bucket;
+        // Over this connection and no other: what is not sent before it breaks is never sent.
+        let link = settled.to_write(bucket.system());
+        let link = link.map_err(PublishFailure::Store)?;
+        let subject = bucket.subject(key);
+        let sequence = bucket.put(&link, subject, headers, value).await?;
         settled.acknowledged(sequence);
         let entry = kept.map(|value| entry(value, sequence));
         self.0.cache.wrote(key, entry, sequence);
@@ -126,7 +141,7 @@ impl Store for NatsStore {
         let entry = message.and_then(entry_of);
         match ticket {
             Some(ticket) => ticket.keep(entry.clone(), as_of),
-            None => cache.saw(as_of.unwrap_or(0)),
+            None => cache.saw_of(key, as_of.unwrap_or(0)),
         }
         Ok(entry)
     }
@@ -161,7 +176,7 @@ impl Store for NatsStore {
             }
             let current = self.read(key).await?;
             let last = current.as_ref().map_or(0, |message| message.sequence);
-            self.0.cache.saw(last);
+            self.0.cache.saw_of(key, last);
             match (current.and_then(entry_of), expected) {
                 (None, None) if last != sequence => sequence = last,
                 (current, _) => return Ok(Swap::Lost(current)),
@@ -200,16 +215,18 @@ impl Store for NatsStore {
     /// Keys come in the order in which they were last written, and `after` is a sequence: a key that is written
     /// meanwhile comes again.
     async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Page> {
-        let bucket = &self.0.bucket;
-        bucket.system().check()?;
+        let link = self.to_read()?;
         let from = match after {
             None => 1,
             Some(after) => after.parse::<u64>().map_err(|_| Error::InvalidKey {
                 reason: "a listing goes on from what the page before it gave",
             })?,
         };
-        let page = page(bucket, prefix, from, limit);
-        bucket.system().within(READ_TIMEOUT, page).await?
+        let page = page(&self.0.bucket, &link, prefix, from.max(1), limit);
+        let (page, seen) = link.within(READ_TIMEOUT, page).await??;
+        // A key that is listed is there for whoever reads it next.
+        self.0.cache.saw(seen);
+        Ok(page)
     }
 
     fn capabilities(&self) -> Capabilities {
@@ -225,10 +242,17 @@ impl Store for NatsStore {
     }
 }
 
-/// Reads a page through a consumer of its own: the server's list of subjects has no pages worth the name.
-async fn page(bucket: &Bucket, prefix: &str, from: u64, limit: usize) -> Result<Page> {
+/// Reads a page through a consumer of its own: the server's list of subjects has no pages worth the name. Answers the
+/// greatest sequence on it, too.
+async fn page(
+    bucket: &Bucket,
+    link: &Arc<Link>,
+    prefix: &str,
+    from: u64,
+    limit: usize,
+) -> Result<(Page, u64)> {
     let consumer = bucket
-        .stream()
+        .stream(link)
         .create_consumer(pull::Config {
             deliver_policy: DeliverPolicy::ByStartSequence {
                 start_sequence: from,
@@ -243,7 +267,7 @@ async fn page(bucket: &Bucket, prefix: &str, from: u64, limit: usize) -> Result<
         })
         .await
         .map_err(Error::unavailable)?;
-    let mut page = Page::default();
+    let (mut page, mut seen) = (Page::default(), 0);
     if consumer.cached_info().num_pending > 0 {
         let mut messages = consumer
             .fetch()
@@ -262,13 +286,20 @@ async fn page(bucket: &Bucket, prefix: &str, from: u64, limit: usize) -> Result<
             page.keys
                 .extend(key.filter(|key| !deleted && key.starts_with(prefix)));
             page.next = (pending > 0).then(|| (sequence + 1).to_string());
+            seen = sequence;
+        }
+        // Messages that were pending are there, or later ones of their keys: a listing that broke off has not ended.
+        if seen == 0 {
+            return Err(Error::unavailable("NATS broke a listing off"));
         }
     }
-    let (bucket, name) = (bucket.clone(), consumer.cached_info().name.clone());
-    bucket.system().runtime().clone().spawn(async move {
-        let _ = bucket.stream().delete_consumer(&name).await;
+    let (bucket, link) = (bucket.clone(), link.clone());
+    let name = consumer.cached_info().name.clone();
+    let runtime = bucket.system().runtime().clone();
+    runtime.spawn(async move {
+        let _ = bucket.stream(&link).delete_consumer(&name).await;
     });
-    Ok(page)
+    Ok((page, seen))
 }
 
 /// Of keys that are named twice the last value, so that writes at once do not race for it.

@@ -4,6 +4,7 @@
 //! its heartbeats tell how far the stream is while nothing comes, and that they stay away is noticed too. Whoever
 //! reads starts anew after an error, from where it has come to.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::{AckPolicy, DeliverPolicy, ReplayPolicy, push};
@@ -13,6 +14,7 @@ use futures::StreamExt;
 use thiserror::Error;
 
 use crate::bucket::Bucket;
+use crate::system::Link;
 
 /// How often a server that has nothing to send says so.
 pub(crate) const HEARTBEAT: Duration = Duration::from_millis(500);
@@ -73,26 +75,34 @@ pub(crate) enum Payload {
 /// A stream that is being followed.
 pub(crate) struct Tail {
     bucket: Bucket,
+    link: Arc<Link>,
     messages: Subscriber,
     consumer: String,
     delivered: u64,
 }
 
 impl Tail {
-    /// Follows a bucket's stream from the sequence `from` on.
+    /// Follows a bucket's stream from the sequence `from` on, over this connection.
     pub(crate) async fn open(
         bucket: &Bucket,
+        link: &Arc<Link>,
         from: u64,
         payload: Payload,
     ) -> Result<Self, TailError> {
-        tokio::time::timeout(OPEN_TIMEOUT, Self::open_now(bucket, from, payload))
+        let opened = link.within(OPEN_TIMEOUT, Self::open_now(bucket, link, from, payload));
+        opened
             .await
-            .unwrap_or(Err(TailError::Silent))
+            .unwrap_or_else(|error| Err(TailError::NotOpened(error.into())))
     }
 
-    async fn open_now(bucket: &Bucket, from: u64, payload: Payload) -> Result<Self, TailError> {
+    async fn open_now(
+        bucket: &Bucket,
+        link: &Arc<Link>,
+        from: u64,
+        payload: Payload,
+    ) -> Result<Self, TailError> {
         let failed = |error: Box<dyn std::error::Error + Send + Sync>| TailError::NotOpened(error);
-        let client = bucket.system().client();
+        let client = link.client();
         let inbox = client.new_inbox();
         // Before the consumer is there, or its first messages would go nowhere.
         let messages = client
@@ -100,7 +110,7 @@ impl Tail {
             .await
             .map_err(|error| failed(error.into()))?;
         let consumer = bucket
-            .stream()
+            .stream(link)
             .create_consumer(push::Config {
                 deliver_subject: inbox,
                 deliver_policy: DeliverPolicy::ByStartSequence {
@@ -121,6 +131,7 @@ impl Tail {
             .map_err(|error| failed(error.into()))?;
         Ok(Self {
             bucket: bucket.clone(),
+            link: link.clone(),
             messages,
             consumer: consumer.cached_info().name.clone(),
             delivered: 0,
@@ -151,7 +162,7 @@ impl Tail {
     fn delivery(&mut self, message: Message) -> Result<Delivery, TailError> {
         let wrapped = async_nats::jetstream::Message {
             message,
-            context: self.bucket.system().jetstream().clone(),
+            context: self.link.jetstream().clone(),
         };
         let (sequence, time_ns) = {
             let info: Info<'_> = wrapped.info().map_err(|_| TailError::Missing)?;
@@ -177,7 +188,7 @@ impl Tail {
         let header = |name: &str| message.headers.as_ref()?.get(name).map(ToString::to_string);
         let stalled = header("Nats-Consumer-Stalled");
         if let Some(reply) = message.reply.as_ref().map(ToString::to_string).or(stalled) {
-            let client = self.bucket.system().client();
+            let client = self.link.client();
             client
                 .publish(reply, bytes::Bytes::new())
                 .await
@@ -195,12 +206,13 @@ impl Tail {
 impl Drop for Tail {
     /// Deletes the consumer, which the server would otherwise keep for a while.
     fn drop(&mut self) {
-        let (bucket, consumer) = (self.bucket.clone(), std::mem::take(&mut self.consumer));
+        let (bucket, link) = (self.bucket.clone(), self.link.clone());
+        let consumer = std::mem::take(&mut self.consumer);
         if let Ok(runtime) = tokio::runtime::Handle::try_current()
-            && bucket.system().is_connected()
+            && !link.is_lost()
         {
             runtime.spawn(async move {
-                let _ = bucket.stream().delete_consumer(&consumer).await;
+                let _ = bucket.stream(&link).delete_consumer(&consumer).await;
             });
         }
     }
