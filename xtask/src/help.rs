@@ -74,8 +74,8 @@ Ctrl-C reaches the host, which finishes what is in flight and exits; its exit co
 ";
 
 const REGIONS: &str = "\
-Build, then run several regions on this machine: each a NATS server of its own and some hosts. Kill them, start them, and
-see how they stand and catch up.
+Build, then run several regions on this machine: each a NATS server of its own and some hosts. Kill them, start them,
+and see how they stand and catch up.
 
 Usage: cargo xtask regions [<options>]
 
@@ -101,8 +101,8 @@ Nobody is asked for a token. Try, in another terminal:
   curl $us/messages
   target/release/starling regions --state-dir target/regions/us/host-0
 
-In target/regions/<region> are edge.toml, the hosts' configuration, which is an example to begin with; host-<n>, the state
-of a host, and host-<n>.log, what it logs; nats and nats.log, the same of the server.
+In target/regions/<region> are edge.toml, the hosts' configuration, which is an example to begin with; host-<n>, the
+state of a host, and host-<n>.log, what it logs; nats and nats.log, the same of the server.
 
 `quit`, Ctrl-C and SIGTERM let the hosts finish what is in flight, and end the servers after them; twice ends everything
 at once. However this program ends, they end with it. Where no terminal types, it goes on when its input has ended.
@@ -228,6 +228,7 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
 /// The failure for a command that does not exist.
 pub(crate) fn unknown(command: &str) -> Failure {
     Failure::Usage(format!(
-        "there is no command `{command}`; the commands are build, up, regions, test, servers, fuzz, chaos, bench and help"
+        "there is no command `{command}`; the commands are build, up, regions, test, servers, \
+         fuzz, chaos, bench and help"
     ))
 }

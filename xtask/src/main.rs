@@ -1,5 +1,5 @@
-//! The chores of the repository, behind one command: `cargo xtask build | up | regions | test | servers | fuzz | chaos | bench |
-//! help`.
+//! The chores of the repository, behind one command:
+//! `cargo xtask build | up | regions | test | servers | fuzz | chaos | bench | help`.
 //!
 //! Everything a person or a continuous-integration machine does to this repository goes through here, so that
 //! both do the same. The alias `cargo xtask` lives in `.cargo/config.toml`.
@@ -9,7 +9,8 @@
 //! - [`toolchain`] finds, or installs, what compiles the guests to wasm32-wasip2;
 //! - [`debian`] installs Debian packages, [`python`] what the tests need of Python, and [`servers`] provides the servers
 //!   that tests start, from the archives that [`sources`] knows; all say so first;
-//! - [`build`], [`up`], [`regions`], [`test`], [`fuzz`], [`chaos`] and [`bench`] are the commands; [`help`] explains them.
+//! - [`build`], [`up`], [`regions`], [`test`], [`fuzz`], [`chaos`] and [`bench`] are the commands; [`help`] explains
+//!   them.
 
 mod bench;
 mod build;

@@ -1,7 +1,7 @@
 //! `cargo xtask regions`: several regions on this machine, to be tried out and broken by hand.
 //!
-//! Each region is one real NATS server with JetStream, which nobody shares, and some hosts. What is typed kills and starts
-//! them; how the regions stand is printed whenever it changes.
+//! Each region is one real NATS server with JetStream, which nobody shares, and some hosts. What is typed kills and
+//! starts them; how the regions stand is printed whenever it changes.
 //!
 //! - [`stop`] is how this program learns that it is to stop, and why it takes a shell;
 //! - [`process`] starts programs that end with this one;
