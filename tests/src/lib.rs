@@ -9,6 +9,7 @@
 //! - [`deployment`] is several regions, each with its NATS and its hosts, and a network between them that breaks;
 //! - [`mailbox`] speaks the voicemail API;
 //! - [`audio`] makes speech in the encodings that callers send;
+//! - [`readme`] reads the commands that README.md tells its readers to run;
 //! - [`random`] is a seeded source of choices, so that a failure can be repeated.
 //!
 //! Helpers panic with what a person needs to know, because that is how a test fails.
@@ -22,4 +23,5 @@ pub mod host;
 pub mod mailbox;
 pub mod paths;
 pub mod random;
+pub mod readme;
 pub mod wire;

@@ -26,6 +26,22 @@ pub fn host() -> PathBuf {
     path
 }
 
+/// The chores' own program, `cargo xtask`, as it was last built.
+///
+/// # Panics
+///
+/// Where there is none, with how to make one.
+#[must_use]
+pub fn chores() -> PathBuf {
+    let path = target().join("debug/xtask");
+    assert!(
+        path.is_file(),
+        "no {}: run `cargo xtask build` first",
+        path.display()
+    );
+    path
+}
+
 /// The file of a component, by its name, such as `voicemail.wasm`.
 ///
 /// # Panics

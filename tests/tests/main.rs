@@ -5,6 +5,7 @@ mod access;
 mod bad_input;
 mod chaos;
 mod crash;
+mod demonstration;
 mod disk;
 mod drain;
 mod guests;

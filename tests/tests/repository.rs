@@ -15,6 +15,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("starling-kv", &[]),
     ("starling-telemetry", &[]),
     ("starling-kv-embedded", &["starling-kv"]),
+    ("starling-kv-nats", &["starling-kv"]),
     ("starling-kv-redis", &["starling-kv"]),
     ("starling-engine", &["starling-kv", "starling-telemetry"]),
     (
@@ -32,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ),
     ("xtask", &[]),
     ("starling-test-servers", &[]),
-    ("starling-tests", &[]),
+    ("starling-tests", &["starling-test-servers"]),
     (
         "starling",
         &[
@@ -40,6 +41,8 @@ const ARROWS: &[(&str, &[&str])] = &[
             "starling-engine",
             "starling-kv",
             "starling-kv-embedded",
+            "starling-kv-nats",
+            "starling-kv-redis",
             "starling-mailbox",
             "starling-server",
             "starling-telemetry",
@@ -68,6 +71,7 @@ const ABSENT: &[(&str, &[&str])] = &[
     // Providers and their interface: no runtime of WebAssembly, no HTTP.
     ("starling-kv", &["wasm", "hyper", "spin-"]),
     ("starling-kv-embedded", &["wasm", "hyper", "spin-"]),
+    ("starling-kv-nats", &["wasm", "hyper", "spin-", "aws-lc"]),
     ("starling-kv-redis", &["wasm", "hyper", "spin-", "aws-lc"]),
     // The engine: no provider's engine.
     (

@@ -5,37 +5,18 @@ use std::process::Stdio;
 
 use starling_tests::app::App;
 use starling_tests::host::PATIENCE;
-use starling_tests::paths;
+use starling_tests::{paths, readme};
 use tokio::process::Command;
 use tokio::time::timeout;
 
 /// The address that README.md tells its readers to use.
 const ADDRESS: &str = "127.0.0.1:3000";
 
-/// The commands of all `sh` blocks between the heading that holds "tour" and the next heading of its level.
+/// The commands of all `sh` blocks of the tour.
 fn tour(readme: &str) -> Vec<String> {
-    let mut commands = Vec::new();
-    let (mut level, mut block): (Option<usize>, Option<Vec<&str>>) = (None, None);
-    for line in readme.lines() {
-        if let Some(lines) = &mut block {
-            if line.starts_with("```") {
-                commands.push(lines.join("\n"));
-                block = None;
-            } else {
-                lines.push(line);
-            }
-            continue;
-        }
-        let hashes = line.bytes().take_while(|byte| *byte == b'#').count();
-        if hashes > 0 && line.to_lowercase().contains("tour") {
-            level = Some(hashes);
-        } else if hashes > 0 && level.is_some_and(|level| hashes <= level) {
-            level = None;
-        } else if level.is_some() && line.trim() == "```sh" {
-            block = Some(Vec::new());
-        }
-    }
-    commands
+    let blocks = readme::blocks(readme, "tour").into_iter();
+    let shell = blocks.filter(|block| block.language == "sh");
+    shell.map(|block| block.text).collect()
 }
 
 #[test]
@@ -46,9 +27,7 @@ fn tour_is_read_out_of_its_section_alone() {
 
 #[tokio::test]
 async fn tour_of_the_readme_works_word_for_word() {
-    let readme =
-        std::fs::read_to_string(paths::root().join("README.md")).expect("there is a README.md");
-    let commands = tour(&readme);
+    let commands = tour(&readme::read());
     assert!(
         commands.len() >= 3,
         "README.md has no tour in ```sh blocks: {commands:?}"

@@ -11,14 +11,17 @@ Usage: cargo xtask <command>
 Commands:
   build   compile the host and the components
   up      build, then serve spin.toml with the host just built
+  regions several regions on this machine, to be tried out and broken by hand
   test    everything that must hold before a change is merged; CI runs this
   servers fetch the servers that tests start, and say where they are
   fuzz    try generated inputs on everything that reads bytes from outside
+  chaos   kill servers, hosts and links of three regions for as long as you like, and look for what was lost
   bench   measure, and print a table
   help    explain a command: `cargo xtask help test`
 
 Start here:
   cargo xtask up                    then follow the tour in README.md
+  cargo xtask regions               then follow `Five minutes with several regions` there
   cargo xtask test                  about 25 minutes the first time on two cores, minutes afterwards
   cargo xtask test mailbox          only the tests with `mailbox` in their name
 
@@ -68,6 +71,41 @@ Examples:
   cargo xtask up -- --help          what `starling up` takes
 
 Ctrl-C reaches the host, which finishes what is in flight and exits; its exit code is passed on.
+";
+
+const REGIONS: &str = "\
+Build, then run several regions on this machine: each a NATS server of its own and some hosts. Kill them, start them,
+and see how they stand and catch up.
+
+Usage: cargo xtask regions [<options>]
+
+Options:
+  --regions <names>        comma-separated; eu,us,ap unless given
+  --hosts-per-region <n>   1 to 10; 2 unless given
+  --base-port <n>          where the first host serves; 3100 unless given. The next region's hosts begin 10 above: with
+                           the defaults, eu has 3100 and 3101, us 3110 and 3111, ap 3120 and 3121. 0 takes free ports
+  --folder <path>          state, logs and configuration; target/regions unless given
+  --keep                   go on with the state of the last time; otherwise every start begins with nothing
+  --no-build               serve what was built before
+
+It prints where every host serves, and then a line whenever a region comes to stand otherwise. Type, a line each:
+  kill eu                  SIGKILL to its server and hosts, as if the site were lost; `start eu` starts what is down
+  kill-nats eu             SIGKILL to its server alone: its hosts keep deposits in their spools; `start-nats eu`
+  status, help, quit
+
+Nobody is asked for a token. Try, in another terminal:
+  eu=http://127.0.0.1:3100/v1/mailboxes/anna
+  us=http://127.0.0.1:3110/v1/mailboxes/anna
+  curl -X PUT $eu
+  curl $eu/messages -H 'Content-Type: audio/wav' --data-binary @tests/fixtures/hello.wav
+  curl $us/messages
+  target/release/starling regions --state-dir target/regions/us/host-0
+
+In target/regions/<region> are edge.toml, the hosts' configuration, which is an example to begin with; host-<n>, the
+state of a host, and host-<n>.log, what it logs; nats and nats.log, the same of the server.
+
+`quit`, Ctrl-C and SIGTERM let the hosts finish what is in flight, and end the servers after them; twice ends everything
+at once. However this program ends, they end with it. Where no terminal types, it goes on when its input has ended.
 ";
 
 const TEST: &str = "\
@@ -134,6 +172,26 @@ Examples:
   cargo xtask fuzz audio
 ";
 
+const CHAOS: &str = "\
+Build, then run three regions of two hosts, with clients that leave and change messages everywhere, while servers and
+hosts are killed and paused and links are cut. Then mend all, and check that the regions agree, that everything that was
+acknowledged is in all of them, and nothing else.
+
+Usage: cargo xtask chaos [--minutes <n>] [--seed <n>]
+
+Options:
+  --minutes <n>   how long things fail; 5 unless given
+  --seed <n>      what decides what fails when; from the time unless given, and printed
+
+The schedule of faults is the same for the same seed; how threads and processes meet is not, so a failure may take more
+than one repetition. The test behind this runs for some seconds in every `cargo xtask test`.
+
+Examples:
+  cargo xtask chaos
+  cargo xtask chaos --minutes 600               over night
+  cargo xtask chaos --minutes 5 --seed 1700000000000
+";
+
 const BENCH: &str = "\
 Build, then measure, and print a table. Nothing else should run on the machine meanwhile.
 
@@ -156,9 +214,11 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
     match command {
         "build" => Ok(BUILD),
         "up" => Ok(UP),
+        "regions" => Ok(REGIONS),
         "test" => Ok(TEST),
         "servers" => Ok(SERVERS),
         "fuzz" => Ok(FUZZ),
+        "chaos" => Ok(CHAOS),
         "bench" => Ok(BENCH),
         "help" => Ok(OVERVIEW),
         unknown => Err(self::unknown(unknown)),
@@ -168,6 +228,7 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
 /// The failure for a command that does not exist.
 pub(crate) fn unknown(command: &str) -> Failure {
     Failure::Usage(format!(
-        "there is no command `{command}`; the commands are build, up, test, servers, fuzz, bench and help"
+        "there is no command `{command}`; the commands are build, up, regions, test, servers, \
+         fuzz, chaos, bench and help"
     ))
 }

@@ -1,4 +1,5 @@
-//! The chores of the repository, behind one command: `cargo xtask build | up | test | servers | fuzz | bench | help`.
+//! The chores of the repository, behind one command:
+//! `cargo xtask build | up | regions | test | servers | fuzz | chaos | bench | help`.
 //!
 //! Everything a person or a continuous-integration machine does to this repository goes through here, so that
 //! both do the same. The alias `cargo xtask` lives in `.cargo/config.toml`.
@@ -8,14 +9,17 @@
 //! - [`toolchain`] finds, or installs, what compiles the guests to wasm32-wasip2;
 //! - [`debian`] installs Debian packages, [`python`] what the tests need of Python, and [`servers`] provides the servers
 //!   that tests start, from the archives that [`sources`] knows; all say so first;
-//! - [`build`], [`up`], [`test`], [`fuzz`] and [`bench`] are the commands; [`help`] explains them.
+//! - [`build`], [`up`], [`regions`], [`test`], [`fuzz`], [`chaos`] and [`bench`] are the commands; [`help`] explains
+//!   them.
 
 mod bench;
 mod build;
+mod chaos;
 mod debian;
 mod fuzz;
 mod help;
 mod python;
+mod regions;
 mod servers;
 mod sources;
 mod step;
@@ -56,9 +60,11 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
     match command.as_str() {
         "build" => build::run(&build::Options::parse(rest)?)?,
         "up" => return up::run(rest),
+        "regions" => return regions::run(rest),
         "test" => test::run(&test::Options::parse(rest)?)?,
         "servers" => servers::run(rest)?,
         "fuzz" => fuzz::run(&fuzz::Options::parse(rest)?)?,
+        "chaos" => chaos::run(&chaos::Options::parse(rest)?)?,
         "bench" => bench::run(rest)?,
         "help" | "--help" | "-h" => print!(
             "{}",

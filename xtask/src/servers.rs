@@ -64,14 +64,20 @@ const SYSTEM_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin"];
 ///
 /// [`Failure::Message`] where there is no way to get one, with what to do; [`Failure::Step`] where fetching fails.
 pub(crate) fn provide(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
-    let mut tools = Tools {
-        folder: workspace.target.join("tools"),
-        own: None,
-    };
+    let mut tools = Tools::of(workspace);
     [&NATS, &REDIS]
         .into_iter()
         .map(|server| Ok((server.variable, tools.provide(server)?)))
         .collect()
+}
+
+/// As [`provide`], for nats-server alone.
+///
+/// # Errors
+///
+/// As [`provide`].
+pub(crate) fn provide_nats(workspace: &Workspace) -> Result<(&'static str, PathBuf), Failure> {
+    Ok((NATS.variable, Tools::of(workspace).provide(&NATS)?))
 }
 
 /// `cargo xtask servers`: provides them, and says where they are.
@@ -99,6 +105,13 @@ struct Tools {
 }
 
 impl Tools {
+    fn of(workspace: &Workspace) -> Self {
+        Self {
+            folder: workspace.target.join("tools"),
+            own: None,
+        }
+    }
+
     fn provide(&mut self, server: &Server) -> Result<PathBuf, Failure> {
         if let Some(program) = env::var_os(server.variable).map(PathBuf::from) {
             return match version(&program) {

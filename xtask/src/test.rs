@@ -34,7 +34,7 @@ const SMALL_PACKAGES: &[&str] = &[
 const HOST_PACKAGES: &[&str] = &["starling", "starling-engine", "starling-server"];
 
 /// The end-to-end tests. They start the host's binary and link no part of it.
-const END_TO_END: &str = "starling-tests";
+pub(crate) const END_TO_END: &str = "starling-tests";
 
 /// Programs the end-to-end tests run, each in the Debian package of its name.
 const TOOLS: &[&str] = &["curl", "espeak-ng", "sox"];
@@ -148,7 +148,11 @@ fn lint(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Failure> {
 }
 
 /// Makes sure that the programs the tests run are there.
-fn install_tools() -> Result<(), Failure> {
+///
+/// # Errors
+///
+/// [`Failure`] where one is missing and cannot be installed.
+pub(crate) fn install_tools() -> Result<(), Failure> {
     let absent = |tool: &&&str| step::ask(Command::new(tool).arg("--version")).is_none();
     let missing: Vec<&str> = TOOLS.iter().filter(absent).copied().collect();
     if missing.is_empty() {
