@@ -397,14 +397,10 @@ async fn acknowledged_is_everywhere_after_servers_hosts_and_links_have_failed() 
                 );
             }
         }
-        for region in 0..REGIONS.len() {
+        for (region, name) in REGIONS.iter().enumerate() {
             for (id, known) in &own {
                 let audio = mailbox.fetch(deployment.host(region, 0), id).await;
-                assert!(
-                    audio == known.audio,
-                    "the audio of {id} differs in {}",
-                    REGIONS[region]
-                );
+                assert!(audio == known.audio, "the audio of {id} differs in {name}");
             }
         }
     }
