@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use serde_json::json;
+use starling_test_servers::NatsServer;
 use starling_tests::app::App;
 use starling_tests::audio::{Encoding, long_speech, speech, tagged};
 use starling_tests::client::Call;
@@ -281,6 +282,54 @@ async fn writers_of_one_mailbox_on_two_hosts_lose_nothing() {
     for (region, host) in [(EU, 0), (EU, 1), (US, 0), (US, 1)] {
         shows(deployment.host(region, host), &mailbox, "inbox", &ids).await;
     }
+}
+
+#[tokio::test]
+async fn region_is_added_to_a_running_system_and_retired_for_good() {
+    let (eu_nats, us_nats) = (NatsServer::start().await, NatsServer::start().await);
+    let system = |region: &str, nats: &NatsServer| {
+        format!("[regions.{region}.nats]\nservers = [\"{}\"]\n", nats.url())
+    };
+    let config = |own: &str, regions: &[String]| {
+        format!(
+            "region = \"{own}\"\n{}[key_value_store.default]\ntype = \"nats\"\nsync_always = true\n",
+            regions.concat()
+        )
+    };
+    let (eu_system, us_system) = (system("eu", &eu_nats), system("us", &us_nats));
+    let wav = speech(Encoding::MuLaw);
+
+    // One region, which knows of no other.
+    let (eu_app, us_app) = (App::voicemail(), App::voicemail());
+    let alone = config("eu", std::slice::from_ref(&eu_system));
+    let eu = eu_app.launch_with(&alone).start().await;
+    let mailbox = Mailbox::create(&eu, "anna").await;
+    let mut ids = BTreeSet::from([mailbox.leave(&eu, wav).await]);
+    eu.stop().await;
+
+    // It is told of another, which then begins.
+    let both = [eu_system.clone(), us_system];
+    let eu = eu_app.launch_with(&config("eu", &both)).start().await;
+    shows(&eu, &mailbox, "inbox", &ids).await;
+    let us = us_app.launch_with(&config("us", &both)).start().await;
+    shows(&us, &mailbox, "inbox", &ids).await;
+    ids.insert(mailbox.leave(&us, wav).await);
+    shows(&eu, &mailbox, "inbox", &ids).await;
+
+    // The other is removed for good; what came from it stays.
+    us.stop().await;
+    us_nats.stop();
+    eu.stop().await;
+    let retired = [eu_system, "[regions.us]\n".to_owned()];
+    let eu = eu_app.launch_with(&config("eu", &retired)).start().await;
+    shows(&eu, &mailbox, "inbox", &ids).await;
+    assert!(
+        eu.regions().await.contains("retired"),
+        "{}",
+        eu.regions().await
+    );
+    ids.insert(mailbox.leave(&eu, wav).await);
+    shows(&eu, &mailbox, "inbox", &ids).await;
 }
 
 #[tokio::test]
