@@ -170,6 +170,8 @@ async fn spool_view(store: &dyn Store, state: &str) -> Option<SpoolView> {
 
 type Labels = Vec<(String, String)>;
 
+type Families<M> = Vec<(Metric, Family<Labels, M>)>;
+
 /// The view as metrics.
 fn exposition(view: &View) -> String {
     let mut metrics = Metrics::default();
@@ -218,8 +220,8 @@ fn exposition(view: &View) -> String {
 /// Metrics of one moment, each with all its labels.
 #[derive(Default)]
 struct Metrics {
-    gauges: Vec<(Metric, Family<Labels, Gauge<f64, AtomicU64>>)>,
-    counters: Vec<(Metric, Family<Labels, Counter>)>,
+    gauges: Families<Gauge<f64, AtomicU64>>,
+    counters: Families<Counter>,
 }
 
 impl Metrics {
