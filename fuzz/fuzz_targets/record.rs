@@ -31,6 +31,7 @@ fn work_with(record: &Record, now_ms: u64) {
     let origin = Origin {
         region: "local".parse().expect("a region"),
         now_ms,
+        alone: false,
     };
 
     let mailbox = record.mailbox(&Slot::default(), now_ms);
