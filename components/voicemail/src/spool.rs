@@ -32,6 +32,10 @@ const LABEL: &str = "spool";
 /// if the clock was set meanwhile.
 const UNFINISHED_MS: u64 = 60 * 60 * 1000;
 
+/// How long an entry waits for a mailbox that is not known here: where there are other regions, it may have been made
+/// in one that has not been heard of since.
+const UNKNOWN_MAILBOX_MS: u64 = 10 * 60 * 1000;
+
 /// How many pieces of such audio one step removes.
 const SWEPT_MAX: usize = 100;
 
@@ -232,6 +236,10 @@ impl<'p, P: Platform> Spool<'p, P> {
                     return self.remove(entry).await.map_err(spool);
                 }
                 Err(problem) if passes(&problem) => return Err(Halt::Region(problem)),
+                // It keeps nobody else waiting.
+                Err(Problem::MailboxNotFound { .. }) if self.may_be_heard_of(slots, entry) => {
+                    return Ok(());
+                }
                 Err(problem) => refusal = problem,
             }
         }
@@ -258,6 +266,13 @@ impl<'p, P: Platform> Spool<'p, P> {
             refusal.name()
         ));
         Ok(())
+    }
+
+    /// Whether the mailbox of an entry, which is not known here, may have been made elsewhere.
+    fn may_be_heard_of(&self, slots: &Slots<'_, P>, entry: &SpoolEntry) -> bool {
+        let origin = slots.origin();
+        let begun_ms = entry.begun_ms().unwrap_or_default();
+        !origin.alone && origin.now_ms < begun_ms.saturating_add(UNKNOWN_MAILBOX_MS)
     }
 
     fn failed(&self, what: &str, error: &StoreError) -> Problem {

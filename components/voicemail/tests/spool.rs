@@ -588,6 +588,33 @@ fn what_is_kept_is_neither_logged_nor_named_by_keys() {
 // === Undeliverable ===
 
 #[test]
+fn mailbox_made_in_another_region_is_waited_for() {
+    let us = World::of("us", "eu,us");
+    us.grant_spool();
+    let eu = us.from("eu");
+    let leave = |mailbox: &str| {
+        let deposit = us.post(&format!("/v1/mailboxes/{mailbox}/messages"));
+        down(&us, || deposit.body(&wav(800, 0)).send()).expect(StatusCode::ACCEPTED);
+    };
+    leave("nobody");
+    leave("anna");
+    assert_eq!(us.maintain()["spool_set_aside"], 0);
+    assert_eq!(entries(&us, "?state=waiting").len(), 2);
+
+    // It is heard of, and the one that waits before it keeps nothing back.
+    eu.put("/v1/mailboxes/anna")
+        .send()
+        .expect(StatusCode::CREATED);
+    us.maintain();
+    assert_eq!(us.messages("inbox").len(), 1);
+    assert_eq!(entries(&us, "?state=waiting").len(), 1);
+
+    us.now_ms.set(NOON + 10 * 60_000);
+    assert_eq!(us.maintain()["spool_set_aside"], 1);
+    assert_eq!(entries(&us, "?state=undeliverable").len(), 1);
+}
+
+#[test]
 fn what_no_mailbox_takes_is_kept_aside_and_seen_to() {
     let world = world();
     let deposit = |mailbox: &str, content| {
