@@ -11,6 +11,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use serde::{Deserialize, Serialize};
 use starling_kv::Store;
+use starling_mailbox::{SpoolContents, SpoolState};
 use starling_server::{Page, Pages};
 use starling_telemetry::attribute;
 use starling_telemetry::metric::{self, Metric};
@@ -95,12 +96,10 @@ impl HostPages {
                 trouble: report.trouble,
                 origins: report.origins.into_iter().map(origin_view).collect(),
             });
-        let mut spool = Vec::new();
-        if let Some(store) = self.stores.get(SPOOL) {
-            for state in ["waiting", "undeliverable"] {
-                spool.extend(spool_view(&*store, state).await);
-            }
-        }
+        let spool = match self.stores.get(SPOOL) {
+            Some(store) => spool_views(&*store).await.unwrap_or_default(),
+            None => Vec::new(),
+        };
         View {
             region: self.region.clone(),
             stores: stores.collect(),
@@ -139,33 +138,37 @@ fn origin_view(report: starling_kv_nats::OriginReport) -> OriginView {
     }
 }
 
-/// Counts what is in one state: keys are `<state>/<order>/<bytes>`. `None` if the store cannot tell.
-async fn spool_view(store: &dyn Store, state: &str) -> Option<SpoolView> {
-    let prefix = format!("{state}/");
-    let (mut messages, mut bytes, mut after) = (0, 0, None::<String>);
-    loop {
-        let page = store
-            .list(&prefix, after.as_deref(), usize::MAX)
-            .await
-            .ok()?;
-        for key in page.keys {
-            let size = key
-                .rsplit('/')
-                .next()
-                .and_then(|size| size.parse::<u64>().ok());
-            messages += 1;
-            bytes += size.unwrap_or(0);
-        }
-        after = Some(page.next.unwrap_or_default());
-        if after.as_deref() == Some("") {
-            break;
+/// Counts the messages in a spool by the keys of its entries; audio is not looked at. `None` if the store cannot tell.
+async fn spool_views(store: &dyn Store) -> Option<Vec<SpoolView>> {
+    let mut keys = Vec::new();
+    for prefix in ["waiting/", "undeliverable/"] {
+        let mut after = None;
+        loop {
+            let page = store
+                .list(prefix, after.as_deref(), usize::MAX)
+                .await
+                .ok()?;
+            keys.extend(page.keys);
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
         }
     }
-    Some(SpoolView {
-        state: state.to_owned(),
-        messages,
-        bytes,
-    })
+    let contents = SpoolContents::of(keys);
+    let states = [
+        ("waiting", SpoolState::Waiting),
+        ("undeliverable", SpoolState::Undeliverable),
+    ];
+    let view = |(name, state): (&str, SpoolState)| {
+        let fill = contents.fill(Some(state));
+        SpoolView {
+            state: name.to_owned(),
+            messages: fill.messages,
+            bytes: fill.bytes,
+        }
+    };
+    Some(states.map(view).into())
 }
 
 type Labels = Vec<(String, String)>;
@@ -349,19 +352,18 @@ mod tests {
         let store = Memory::new();
         let counted = async {
             for key in [
-                "waiting/0001/400",
-                "waiting/0002/500",
-                "undeliverable/0000/9",
-                "chunk/1/0",
+                format!("waiting/{:020}/400", 1),
+                format!("waiting/{:020}/500", 2),
+                format!("undeliverable/{:020}/9", 3),
+                format!("chunk/{:020}/1/0", 1),
             ] {
-                store.set(key, Bytes::new()).await.unwrap();
+                store.set(&key, Bytes::new()).await.unwrap();
             }
-            let waiting = spool_view(&store, "waiting").await.unwrap();
-            let aside = spool_view(&store, "undeliverable").await.unwrap();
-            [
-                (waiting.messages, waiting.bytes),
-                (aside.messages, aside.bytes),
-            ]
+            let views = spool_views(&store).await.unwrap();
+            views
+                .iter()
+                .map(|view| (view.messages, view.bytes))
+                .collect::<Vec<_>>()
         };
         let runtime = tokio::runtime::Builder::new_current_thread()
             .build()

@@ -179,25 +179,27 @@ impl Stores {
         regions: &mut Option<Regions>,
     ) -> Result<Replicated, BoxError> {
         let region = config.region.as_ref().ok_or(NoRegions)?.as_str();
-        if self.runtime.is_none() {
-            let runtime = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(1)
-                .thread_name("stores")
-                .enable_all()
-                .build()?;
-            self.runtime = Some(runtime);
-        }
-        let runtime = self.runtime.as_ref().ok_or(NoRegions)?;
+        let runtime = match &self.runtime {
+            Some(runtime) => runtime,
+            None => self.runtime.insert(
+                tokio::runtime::Builder::new_multi_thread()
+                    .worker_threads(1)
+                    .thread_name("stores")
+                    .enable_all()
+                    .build()?,
+            ),
+        };
         runtime.block_on(async {
-            if regions.is_none() {
+            let regions = if let Some(regions) = regions {
+                regions
+            } else {
                 let systems: BTreeMap<_, _> = config
                     .regions
                     .iter()
                     .map(|(name, region)| (name.as_str().to_owned(), region.nats.clone()))
                     .collect();
-                *regions = Some(Regions::connect(region, &systems).await?);
-            }
-            let regions = regions.as_ref().ok_or(NoRegions)?;
+                regions.insert(Regions::connect(region, &systems).await?)
+            };
             Ok(Replicated::open(regions, store).await?)
         })
     }
