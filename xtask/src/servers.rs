@@ -1,4 +1,4 @@
-//! The servers that tests start: nats-server and redis-server, found on this machine or fetched.
+//! The servers that tests start: nats-server, redis-server and docker-registry, found on this machine or fetched.
 //!
 //! They are fetched through apt and unpacked into cargo's output folder. Nothing is installed: that would start them
 //! as services, and takes root. apt works on lists and folders of its own there, from the machine's mirrors, and checks
@@ -48,6 +48,15 @@ const REDIS: Server = Server {
     file: "usr/bin/redis-server",
 };
 
+/// 2.7 is the first that keeps artifacts of OCI.
+const REGISTRY: Server = Server {
+    variable: "STARLING_DOCKER_REGISTRY",
+    names: &["docker-registry"],
+    oldest: Version(2, 7),
+    package: "docker-registry",
+    file: "usr/bin/docker-registry",
+};
+
 /// The Debian release to take a server from that is too old in the machine's own. Its programs run on the C library of
 /// Debian 12.
 const NEWER_RELEASE: &str = "trixie";
@@ -65,7 +74,7 @@ const SYSTEM_FOLDERS: &[&str] = &["/usr/local/sbin", "/usr/sbin"];
 /// [`Failure::Message`] where there is no way to get one, with what to do; [`Failure::Step`] where fetching fails.
 pub(crate) fn provide(workspace: &Workspace) -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let mut tools = Tools::of(workspace);
-    [&NATS, &REDIS]
+    [&NATS, &REDIS, &REGISTRY]
         .into_iter()
         .map(|server| Ok((server.variable, tools.provide(server)?)))
         .collect()
@@ -201,6 +210,11 @@ impl Server {
 struct Version(u32, u32);
 
 impl Version {
+    /// The version in what a program tells of itself: the first word that is one.
+    fn told(text: &str) -> Option<Self> {
+        text.split_whitespace().find_map(Self::parse)
+    }
+
     /// Reads `2.10.27-1+b2`, with or without Debian's epoch or a `v` before it.
     fn parse(text: &str) -> Option<Self> {
         let text = text.split_once(':').map_or(text, |(_, version)| version);
@@ -220,9 +234,7 @@ impl fmt::Display for Version {
 /// The version that `program` tells, which is none where it does not run.
 fn version(program: &Path) -> Option<Version> {
     let told = step::ask(Command::new(program).arg("--version"))?;
-    told.split_whitespace()
-        .filter(|word| word.starts_with('v'))
-        .find_map(Version::parse)
+    Version::told(&told)
 }
 
 // === Archives ===
@@ -427,6 +439,21 @@ mod tests {
         check("8.1", Some(Version(8, 1)));
         check("version", None);
         assert!(Version(2, 9) < NATS.oldest && Version(2, 10) >= NATS.oldest);
+    }
+
+    #[test]
+    fn the_version_is_found_in_what_a_program_tells_of_itself() {
+        let check = |text, expected| assert_eq!(Version::told(text), expected, "{text}");
+        check("nats-server: v2.10.27", Some(Version(2, 10)));
+        check(
+            "Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64",
+            Some(Version(7, 0)),
+        );
+        check(
+            "/opt/v1.0/docker-registry github.com/docker/distribution 2.8.2+ds1",
+            Some(Version(2, 8)),
+        );
+        check("usage: false", None);
     }
 
     #[test]

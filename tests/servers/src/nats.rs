@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -135,7 +136,8 @@ impl NatsOptions {
 
 /// A nats-server with JetStream on the loopback interface.
 ///
-/// Dropping it ends the server and removes its data. Its methods take `&self`, so that a test can share one.
+/// Dropping it ends the server and removes its data. Its methods, and those of its [`Process`], take `&self`, so that a
+/// test can share one.
 #[derive(Debug)]
 pub struct NatsServer {
     // Before the folder: the process must be gone when its folder is removed.
@@ -201,46 +203,6 @@ impl NatsServer {
         &self.store
     }
 
-    /// What it logged so far, in all its lives.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.log()
-    }
-
-    /// Whether it runs; a suspended server does.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.process.is_up()
-    }
-
-    /// Ends it as a crash would, without a chance to tidy up, and waits until it is gone.
-    pub fn kill(&self) {
-        self.process.kill();
-    }
-
-    /// Asks it to end, and waits until it is gone.
-    pub fn stop(&self) {
-        self.process.stop();
-    }
-
-    /// Suspends it: it keeps its connections and answers nothing.
-    ///
-    /// # Panics
-    ///
-    /// Where it is down.
-    pub fn pause(&self) {
-        self.process.pause();
-    }
-
-    /// Lets it go on after [`pause`](Self::pause).
-    ///
-    /// # Panics
-    ///
-    /// Where it is down.
-    pub fn resume(&self) {
-        self.process.resume();
-    }
-
     /// Starts it again, on the same port and with the same data, and waits until it answers. Kills it before, where it
     /// runs.
     ///
@@ -258,16 +220,7 @@ impl NatsServer {
     ///
     /// Where the server runs, or the data cannot be removed.
     pub fn wipe(&self) {
-        assert!(
-            !self.is_up(),
-            "a running server would write to removed files"
-        );
-        match std::fs::remove_dir_all(&self.store) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                panic!("{}: {error}", self.store.display());
-            }
-            _ => {}
-        }
+        self.process.wipe(&self.store);
     }
 
     async fn run(&self) {
@@ -299,6 +252,14 @@ impl NatsServer {
         let url = ports["nats"][0].as_str()?;
         let (_, address) = url.split_once("://")?;
         address.parse().ok()
+    }
+}
+
+impl Deref for NatsServer {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
 }
 

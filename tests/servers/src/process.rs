@@ -15,8 +15,8 @@ use crate::PATIENCE;
 /// How long to leave a server alone before asking it again.
 const ASK_AGAIN: Duration = Duration::from_millis(5);
 
-/// A server that may run, be suspended, or be down.
-pub(crate) struct Process {
+/// A server's process: it may run, be suspended, or be down. Every server of this crate derefs to its own.
+pub struct Process {
     name: &'static str,
     log: PathBuf,
     child: Mutex<Option<Child>>,
@@ -101,24 +101,25 @@ impl Process {
         Some(status)
     }
 
-    /// Suspends it, and waits until all of its threads are: a signal alone is on its way when it is sent.
+    /// Suspends it: it keeps its connections and answers nothing.
     ///
     /// # Panics
     ///
     /// Where it is down.
-    pub(crate) fn pause(&self) {
+    pub fn pause(&self) {
+        // A signal alone is on its way when it is sent: all of its threads are waited for.
         let process = self.signal(Signal::STOP);
         // Nothing is taken away from who waits for its exit.
         let stopped = WaitIdOptions::STOPPED | WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
         waitid(WaitId::Pid(process), stopped).expect("a child can be waited for");
     }
 
-    /// Lets it go on.
+    /// Lets it go on after [`pause`](Self::pause).
     ///
     /// # Panics
     ///
     /// Where it is down.
-    pub(crate) fn resume(&self) {
+    pub fn resume(&self) {
         self.signal(Signal::CONT);
     }
 
@@ -131,13 +132,13 @@ impl Process {
         pid(child)
     }
 
-    /// Ends it at once and waits until it is gone. Nothing, where it is down.
-    pub(crate) fn kill(&self) {
+    /// Ends it as a crash would, without a chance to tidy up, and waits until it is gone. Nothing, where it is down.
+    pub fn kill(&self) {
         self.end(Signal::KILL);
     }
 
     /// Asks it to end and waits until it is gone. Nothing, where it is down.
-    pub(crate) fn stop(&self) {
+    pub fn stop(&self) {
         self.end(Signal::TERM);
     }
 
@@ -149,9 +150,28 @@ impl Process {
         }
     }
 
-    /// Whether it was started and has not been ended, suspended or not.
-    pub(crate) fn is_up(&self) -> bool {
+    /// Whether it runs; a suspended server does.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
         self.child().is_some()
+    }
+
+    /// Throws `data`, the folder of its data, away.
+    ///
+    /// # Panics
+    ///
+    /// Where it runs, or the data cannot be removed.
+    pub(crate) fn wipe(&self, data: &Path) {
+        assert!(
+            !self.is_up(),
+            "a running server would write to removed files"
+        );
+        match std::fs::remove_dir_all(data) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                panic!("{}: {error}", data.display());
+            }
+            _ => {}
+        }
     }
 
     /// The number of its process.
@@ -159,8 +179,9 @@ impl Process {
         self.child().as_ref().map(Child::id)
     }
 
-    /// What it logged so far.
-    pub(crate) fn log(&self) -> String {
+    /// What it logged so far, in all its lives.
+    #[must_use]
+    pub fn log(&self) -> String {
         std::fs::read(&self.log).map_or_else(
             |_| String::new(),
             |log| String::from_utf8_lossy(&log).into_owned(),

@@ -12,6 +12,9 @@ pub const NATS_SERVER: &str = "STARLING_NATS_SERVER";
 /// Names the file of redis-server or valkey-server.
 pub const REDIS_SERVER: &str = "STARLING_REDIS_SERVER";
 
+/// Names the file of docker-registry. It must be 2.7 or later: the first that keeps artifacts of OCI.
+pub const DOCKER_REGISTRY: &str = "STARLING_DOCKER_REGISTRY";
+
 /// The nats-server to run.
 ///
 /// # Panics
@@ -30,6 +33,16 @@ pub fn nats_server() -> PathBuf {
 #[must_use]
 pub fn redis_server() -> PathBuf {
     find(REDIS_SERVER, &["redis-server", "valkey-server"])
+}
+
+/// The docker-registry to run.
+///
+/// # Panics
+///
+/// Where there is none, with how to get one.
+#[must_use]
+pub fn docker_registry() -> PathBuf {
+    find(DOCKER_REGISTRY, &["docker-registry"])
 }
 
 fn find(variable: &str, names: &[&str]) -> PathBuf {

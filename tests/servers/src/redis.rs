@@ -1,6 +1,7 @@
 //! redis-server or valkey-server, with a disk that is synced before each acknowledgement.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -111,7 +112,8 @@ impl RedisOptions {
 
 /// A redis-server or valkey-server on the loopback interface.
 ///
-/// Dropping it ends the server and removes its data. Its methods take `&self`, so that a test can share one.
+/// Dropping it ends the server and removes its data. Its methods, and those of its [`Process`], take `&self`, so that a
+/// test can share one.
 #[derive(Debug)]
 pub struct RedisServer {
     // Before the folder: the process must be gone when its folder is removed.
@@ -145,7 +147,6 @@ impl RedisServer {
             options,
             folder,
         };
-        std::fs::create_dir(server.data()).expect("the temporary folder can be written to");
         for _ in 0..PORTS_MAX {
             let address = free_address();
             if server.run(address).await {
@@ -160,46 +161,6 @@ impl RedisServer {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         *self.address.get().expect("set before start returns")
-    }
-
-    /// What it logged so far, in all its lives.
-    #[must_use]
-    pub fn log(&self) -> String {
-        self.process.log()
-    }
-
-    /// Whether it runs; a suspended server does.
-    #[must_use]
-    pub fn is_up(&self) -> bool {
-        self.process.is_up()
-    }
-
-    /// Ends it as a crash would, without a chance to tidy up, and waits until it is gone.
-    pub fn kill(&self) {
-        self.process.kill();
-    }
-
-    /// Asks it to end, and waits until it is gone.
-    pub fn stop(&self) {
-        self.process.stop();
-    }
-
-    /// Suspends it: it keeps its connections and answers nothing.
-    ///
-    /// # Panics
-    ///
-    /// Where it is down.
-    pub fn pause(&self) {
-        self.process.pause();
-    }
-
-    /// Lets it go on after [`pause`](Self::pause).
-    ///
-    /// # Panics
-    ///
-    /// Where it is down.
-    pub fn resume(&self) {
-        self.process.resume();
     }
 
     /// Starts it again, on the same port and with the same data, and waits until it answers. Kills it before, where it
@@ -223,14 +184,7 @@ impl RedisServer {
     ///
     /// Where the server runs, or the data cannot be removed.
     pub fn wipe(&self) {
-        assert!(
-            !self.is_up(),
-            "a running server would write to removed files"
-        );
-        let data = self.data();
-        std::fs::remove_dir_all(&data)
-            .and_then(|()| std::fs::create_dir(&data))
-            .unwrap_or_else(|error| panic!("{}: {error}", data.display()));
+        self.process.wipe(&self.data());
     }
 
     fn data(&self) -> PathBuf {
@@ -241,7 +195,9 @@ impl RedisServer {
     async fn run(&self, address: SocketAddr) -> bool {
         let file = self.folder.path().join("redis.conf");
         let text = self.options.configuration(address, &self.data());
-        std::fs::write(&file, text).expect("the temporary folder can be written to");
+        std::fs::create_dir_all(self.data())
+            .and_then(|()| std::fs::write(&file, text))
+            .expect("the temporary folder can be written to");
         let logged_before = self.log().len();
         let arguments = [file.display().to_string()];
         self.process.spawn(&programs::redis_server(), &arguments);
@@ -258,6 +214,14 @@ impl RedisServer {
             "redis-server exits with {status}"
         );
         false
+    }
+}
+
+impl Deref for RedisServer {
+    type Target = Process;
+
+    fn deref(&self) -> &Process {
+        &self.process
     }
 }
 
