@@ -67,6 +67,10 @@ const TARGETS: &[Target] = &[
         seeds: &[],
     },
     Target {
+        name: "fleet",
+        seeds: &["components/supervision/tests/fixtures"],
+    },
+    Target {
         name: "json",
         seeds: &[],
     },
