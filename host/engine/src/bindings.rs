@@ -18,4 +18,19 @@ mod generated {
     });
 }
 
+/// What management components import besides.
+mod management {
+    #![expect(
+        missing_docs,
+        reason = "generated: `wit/management.wit` says what each thing is"
+    )]
+
+    wasmtime::component::bindgen!({
+        path: "../../wit",
+        world: "starling:edge/management-imports",
+        imports: { default: trappable },
+    });
+}
+
 pub(crate) use generated::{spin, wasi};
+pub(crate) use management::starling;

@@ -10,8 +10,9 @@ use wasmtime_wasi_http::handler::ProxyPre;
 use wasmtime_wasi_http::{WasiHttpCtx, p2, p3};
 
 use crate::error::LoadError;
+use crate::figures::Figures;
 use crate::guard::Guard;
-use crate::instances::Instances;
+use crate::hosts::management::Management;
 use crate::limits::Limits;
 use crate::outbound::{AllowedHosts, OutboundPolicy};
 use crate::output::{Output, Stream};
@@ -31,6 +32,8 @@ pub struct Grant {
     pub stores: HashMap<String, Arc<dyn Store>>,
     /// The hosts it may reach.
     pub allowed_hosts: AllowedHosts,
+    /// The host itself, for the one component that manages it.
+    pub management: Option<Arc<dyn Management>>,
 }
 
 /// Names alone: values may be secrets.
@@ -51,6 +54,8 @@ pub struct Component(pub(crate) Arc<Linked>);
 /// The parts of a [`Component`] that its instances share.
 pub(crate) struct Linked {
     name: Arc<str>,
+    digest: Arc<str>,
+    figures: Arc<Figures>,
     proxy: ProxyPre<State>,
     grant: Arc<Grant>,
     environment: Vec<(String, String)>,
@@ -61,6 +66,7 @@ pub(crate) struct Linked {
 impl Component {
     pub(crate) fn link(
         name: &str,
+        digest: &str,
         compiled: &wasmtime::component::Component,
         linker: &Linker<State>,
         grant: Grant,
@@ -70,6 +76,8 @@ impl Component {
         let proxy = proxy(linked)?;
         Ok(Self(Arc::new(Linked {
             name: name.into(),
+            digest: digest.into(),
+            figures: Arc::default(),
             proxy,
             environment: grant.environment.clone().into_iter().collect(),
             allowed_hosts: Arc::new(grant.allowed_hosts.clone()),
@@ -83,17 +91,24 @@ impl Component {
         &self.0.name
     }
 
-    /// Instances for one of `event_loops` event loops, among which the component's share of the pool is divided.
-    /// They start when requests come.
-    pub fn instances(&self, event_loops: u32) -> Instances {
-        let share = self.0.limits.instances_max / event_loops.max(1);
-        Instances::new(self.clone(), share.max(1))
+    /// What names this version: `sha256:` and the digest of the component's bytes in hexadecimal.
+    pub fn digest(&self) -> &str {
+        &self.0.digest
     }
 
-    /// One instance outside of that share, for the host's own requests: they do not wait for those of clients, nor
-    /// keep them waiting. There is room for one of each component.
-    pub fn instance_apart(&self) -> Instances {
-        Instances::new(self.clone(), INSTANCES_APART)
+    /// What is counted of it on this host.
+    pub fn figures(&self) -> &Arc<Figures> {
+        &self.0.figures
+    }
+
+    /// Instances that may be busy at once, over all event loops.
+    pub(crate) fn busy_max(&self) -> u32 {
+        self.0.limits.instances_max
+    }
+
+    /// Whether both are one loaded component.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
     }
 }
 

@@ -19,6 +19,9 @@ use crate::state::State;
 /// of Rust's wasm32-wasip2 target has one to four core instances and as many tables.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
 
+/// What the names of the interfaces begin with that are offered to management components alone.
+const MANAGEMENT: &str = "starling:management/";
+
 /// The most instances that a pool is laid out for: each reserves about 4 GiB of address space.
 const POOL_INSTANCES_MAX: u32 = 8_000;
 
@@ -68,17 +71,25 @@ impl Engine {
             [0, b'a', b's', b'm', ..] => {}
             _ => return Err(LoadError::NotWebAssembly),
         }
-        let compiled = self.compiled(name, bytes)?;
-        Component::link(name, &compiled, &self.linker, grant, self.limits.clone())
+        let digest: [u8; 32] = Sha256::digest(bytes).into();
+        let compiled = self.compiled(name, bytes, &digest)?;
+        if grant.management.is_none() {
+            refuse_management(&compiled, &self.wasmtime)?;
+        }
+        let digest = digest.iter().fold("sha256:".to_owned(), |text, byte| {
+            format!("{text}{byte:02x}")
+        });
+        let limits = self.limits.clone();
+        Component::link(name, &digest, &compiled, &self.linker, grant, limits)
     }
 
     fn compiled(
         &self,
         name: &str,
         bytes: &[u8],
+        digest: &[u8; 32],
     ) -> Result<wasmtime::component::Component, LoadError> {
-        let digest = Sha256::digest(bytes).into();
-        if let Some(code) = self.cache.read(&digest) {
+        if let Some(code) = self.cache.read(digest) {
             match self.load_code(&code) {
                 Ok(component) => return Ok(component),
                 Err(error) => {
@@ -91,7 +102,7 @@ impl Engine {
             .wasmtime
             .precompile_component(bytes)
             .map_err(LoadError::Invalid)?;
-        if let Err(error) = self.cache.write(&digest, &code) {
+        if let Err(error) = self.cache.write(digest, &code) {
             tracing::warn!(component = name, %error, "the compiled component could not be kept");
         }
         self.load_code(&code).map_err(LoadError::Invalid)
@@ -114,6 +125,21 @@ impl std::fmt::Debug for Engine {
         f.debug_struct("Engine")
             .field("limits", &self.limits)
             .finish_non_exhaustive()
+    }
+}
+
+/// Refuses an application component that would manage its host.
+fn refuse_management(
+    component: &wasmtime::component::Component,
+    engine: &wasmtime::Engine,
+) -> Result<(), LoadError> {
+    let imports = component.component_type();
+    let mut names = imports.imports(engine).map(|(name, _)| name);
+    match names.find(|name| name.starts_with(MANAGEMENT)) {
+        Some(import) => Err(LoadError::ImportNotAllowed {
+            import: import.to_owned(),
+        }),
+        None => Ok(()),
     }
 }
 

@@ -44,6 +44,15 @@ pub enum LoadError {
         #[source]
         source: wasmtime::Error,
     },
+    /// It imports what is offered to management components alone.
+    #[error(
+        "it imports {import}, which is offered to the host's management component alone: \
+         an application component cannot manage its host"
+    )]
+    ImportNotAllowed {
+        /// The name of the import.
+        import: String,
+    },
     /// It exports no HTTP handler.
     #[error(
         "it exports no HTTP handler: a component of an HTTP trigger exports \

@@ -3,6 +3,7 @@
 //! [`Grant`]: crate::Grant
 
 pub(crate) mod key_value;
+pub(crate) mod management;
 pub(crate) mod variables;
 pub(crate) mod wasi_keyvalue;
 
@@ -18,5 +19,6 @@ pub(crate) fn add_to_linker(linker: &mut Linker<State>) -> wasmtime::Result<()> 
     wasi::keyvalue::store::add_to_linker::<_, Lending>(linker, State::lend)?;
     wasi::keyvalue::atomics::add_to_linker::<_, Lending>(linker, State::lend)?;
     wasi::keyvalue::batch::add_to_linker::<_, Lending>(linker, State::lend)?;
-    wasi::config::store::add_to_linker::<_, Lending>(linker, State::lend)
+    wasi::config::store::add_to_linker::<_, Lending>(linker, State::lend)?;
+    management::add_to_linker(linker)
 }

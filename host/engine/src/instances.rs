@@ -24,6 +24,7 @@ use wasmtime_wasi_http::handler::{
 
 use crate::component::Component;
 use crate::error::RequestError;
+use crate::figures::{Figures, InFlight};
 use crate::guard::{Guard, Stop};
 use crate::limits::Limits;
 use crate::request::{Body, Progress, Response, bounded, empty_body};
@@ -67,18 +68,35 @@ impl Ticket {
 #[derive(Clone)]
 pub struct Instances {
     handler: ProxyHandler<Factory>,
+    /// Where their requests are counted, if they are clients'.
+    figures: Option<Arc<Figures>>,
     free: Arc<Semaphore>,
     queue_timeout: Duration,
 }
 
 impl Instances {
-    /// At most `busy_max` of them are busy at once.
-    pub(crate) fn new(component: Component, busy_max: u32) -> Self {
+    /// For clients' requests. Each busy one takes a place of `free`.
+    pub(crate) fn new(component: Component, free: Arc<Semaphore>) -> Self {
+        let figures = component.figures().clone();
         Self {
-            free: Arc::new(Semaphore::new(busy_max as usize)),
+            figures: Some(figures),
+            ..Self::apart(component, free)
+        }
+    }
+
+    /// For what the host itself asks, which says nothing of how clients are served.
+    pub(crate) fn apart(component: Component, free: Arc<Semaphore>) -> Self {
+        Self {
+            figures: None,
+            free,
             queue_timeout: component.0.limits.queue_timeout,
             handler: ProxyHandler::new(Factory { component }),
         }
+    }
+
+    /// The component that these are instances of.
+    pub fn component(&self) -> &Component {
+        &self.handler.state().component
     }
 
     /// Hands a request to an instance and answers with its response, whose body may still be under way.
@@ -97,7 +115,9 @@ impl Instances {
     where
         B: http_body::Body<Data = Bytes> + Send + Unpin + 'static,
     {
+        let began = Instant::now();
         let ticket = Arc::new(Ticket::new(self.permit().await?));
+        let mut in_flight = self.figures.as_ref().map(|figures| figures.begin(began));
         let request = request.map(|body| {
             if body.is_end_stream() {
                 empty_body()
@@ -105,16 +125,23 @@ impl Instances {
                 bounded(body, body_bytes_max, ticket.progress.clone())
             }
         });
-        match self.instantiated(ticket.clone(), request).await {
-            Ok(response) => Ok(response.map(|body| {
+        let answered = self.instantiated(ticket.clone(), request).await;
+        let guard = ticket.guard.get();
+        let answered = answered.map_err(|error| request_error(error, guard));
+        if let Some(in_flight) = &mut in_flight {
+            let memory_bytes = guard.map_or(0, |guard| guard.memory_bytes());
+            in_flight.answered(is_failure(&answered), memory_bytes);
+        }
+        answered.map(|response| {
+            response.map(|body| {
                 Answering {
                     body,
-                    guard: ticket.guard.get().cloned(),
+                    guard: guard.cloned(),
+                    in_flight,
                 }
                 .boxed_unsync()
-            })),
-            Err(error) => Err(request_error(error, ticket.guard.get())),
-        }
+            })
+        })
     }
 
     /// Hands a request on until there is an instance for it.
@@ -161,6 +188,22 @@ impl std::fmt::Debug for Instances {
         f.debug_struct("Instances")
             .field("component", &self.handler.state().component)
             .finish_non_exhaustive()
+    }
+}
+
+/// Whether a request failed by the component's doing. A client's mistake is none, nor a host that is too busy.
+fn is_failure(answered: &Result<Response, RequestError>) -> bool {
+    match answered {
+        // Not 501 and 507: those are about the one request, or the one mailbox.
+        Ok(response) => matches!(response.status().as_u16(), 500 | 502 | 503 | 504),
+        Err(error) => match error {
+            RequestError::Busy | RequestError::BodyTooLarge | RequestError::BodyIncomplete => false,
+            RequestError::TimedOut
+            | RequestError::CpuExhausted
+            | RequestError::OutOfMemory
+            | RequestError::Failed(_)
+            | RequestError::Refused(_) => true,
+        },
     }
 }
 
@@ -222,6 +265,7 @@ fn refusal(error: wasmtime::Error) -> RequestError {
 struct Answering {
     body: Body,
     guard: Option<Arc<Guard>>,
+    in_flight: Option<InFlight>,
 }
 
 impl Answering {
@@ -241,6 +285,9 @@ impl http_body::Body for Answering {
         match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
             // To wasi-http, a guest that is gone looks like one that has said all.
             None if self.cut_off() => {
+                if let Some(in_flight) = &self.in_flight {
+                    in_flight.broke_off();
+                }
                 let why = "the component failed before the end of its response".to_owned();
                 Poll::Ready(Some(Err(HttpError::InternalError(Some(why)))))
             }
@@ -283,6 +330,7 @@ impl HandlerState for Factory {
             Ok(proxy) => proxy?,
             Err(_) => return Err(Stop::TimedOut.into()),
         };
+        self.component.figures().instance_made();
         Ok(Instance {
             store,
             proxy,
@@ -361,6 +409,7 @@ impl WorkerState for Worker {
         }
         // The pool's place is free before the next request is let in.
         drop(store);
+        self.component.figures().instance_gone();
         self.guard.release();
     }
 }

@@ -21,6 +21,14 @@ pub fn empty_body() -> Body {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }
 
+/// A body that comes from another server. One that breaks off there breaks off here.
+pub fn relayed_body<B>(body: B) -> Body
+where
+    B: http_body::Body<Data = Bytes> + Send + 'static,
+{
+    body.map_err(|_| Error::ConnectionTerminated).boxed_unsync()
+}
+
 /// When the last piece of a request's body came. Shared between the body and whoever waits for its guest.
 #[derive(Debug, Default)]
 pub(crate) struct Progress(Mutex<Option<Instant>>);

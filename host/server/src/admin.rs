@@ -33,10 +33,23 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// One answer.
 #[derive(Clone, Debug)]
 pub struct Page {
+    /// The status.
+    pub status: StatusCode,
     /// The media type.
     pub content_type: &'static str,
     /// The text.
     pub body: String,
+}
+
+impl Page {
+    /// A line of plain text.
+    pub fn text(status: StatusCode, line: &str) -> Self {
+        Self {
+            status,
+            content_type: "text/plain; charset=utf-8",
+            body: format!("{line}\n"),
+        }
+    }
 }
 
 /// What an [`Admin`] listener answers.
@@ -123,21 +136,15 @@ async fn accept(listener: StdTcpListener, pages: Arc<impl Pages>) {
 }
 
 async fn respond(request: &Request<Incoming>, pages: &impl Pages) -> Response<Full<Bytes>> {
-    let plain = |status: StatusCode| Page {
-        content_type: "text/plain; charset=utf-8",
-        body: format!("{status}\n"),
-    };
-    let (status, page) = if request.method() != Method::GET {
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        (status, plain(status))
+    let plain = |status: StatusCode| Page::text(status, &status.to_string());
+    let page = if request.method() == Method::GET {
+        let page = pages.page(request.uri().path()).await;
+        page.unwrap_or_else(|| plain(StatusCode::NOT_FOUND))
     } else {
-        match pages.page(request.uri().path()).await {
-            Some(page) => (StatusCode::OK, page),
-            None => (StatusCode::NOT_FOUND, plain(StatusCode::NOT_FOUND)),
-        }
+        plain(StatusCode::METHOD_NOT_ALLOWED)
     };
     let mut response = Response::new(Full::new(Bytes::from(page.body)));
-    *response.status_mut() = status;
+    *response.status_mut() = page.status;
     let content_type = header::HeaderValue::from_static(page.content_type);
     response
         .headers_mut()

@@ -46,7 +46,7 @@ impl Drain {
 
 impl Draining {
     /// Whether the host has been told to go.
-    pub(crate) fn noticed(&self) -> bool {
+    pub fn noticed(&self) -> bool {
         *self.0.borrow() >= Stage::Noticed
     }
 

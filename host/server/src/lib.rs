@@ -4,6 +4,8 @@
 //! - [`Routes`] is the table of paths, after Spin's rules. Pure.
 //! - [`Server`] listens, on one event loop for each core, and drains on request.
 //! - [`Timer`] calls a component at intervals for as long as the server serves.
+//! - [`ReadinessLatch`] says whether load balancers are to send traffic; [`Siblings`] take what this host cannot serve.
+//! - [`RequestObserver`] hears of each request.
 //! - [`Admin`] is a second, small listener for those who run the host.
 //! - [`Problem`] is every answer that the host gives by itself (RFC 9457).
 
@@ -12,17 +14,23 @@ mod connection;
 mod drain;
 mod headers;
 mod limits;
+mod observe;
 mod patience;
 mod problem;
+mod readiness;
 mod routes;
 mod server;
+mod siblings;
 mod timer;
 mod trace;
 
 pub use admin::{Admin, Page, Pages};
 pub use drain::{Drain, Draining, drain};
 pub use limits::Limits;
+pub use observe::{Answered, RequestObserver};
 pub use problem::Problem;
+pub use readiness::{LIVE, READY, Readiness, ReadinessLatch};
 pub use routes::{Route, RouteError, RoutePattern, Routes};
 pub use server::{ListenError, Server};
+pub use siblings::{InvalidAddress, Sibling, Siblings};
 pub use timer::{Timer, TimerError};

@@ -7,6 +7,7 @@ use http_body_util::{BodyExt, Full};
 use serde::Serialize;
 use starling_engine::{RequestError, Response};
 
+use crate::readiness::Readiness;
 use crate::trace::TraceId;
 
 /// Why the host answers in place of a component. `type` is `urn:starling:problem:` and [`Problem::name`].
@@ -23,6 +24,12 @@ pub enum Problem {
     },
     /// The component gave no response.
     Component(RequestError),
+    /// The route's component has no version that could be run here, and no sibling could serve the request.
+    NoVersion,
+    /// A sibling was to serve the request, and gave no response.
+    SiblingFailed,
+    /// The host is not to be given traffic, for this reason.
+    NotReady(Readiness),
 }
 
 #[derive(Serialize)]
@@ -43,6 +50,9 @@ impl Problem {
             Self::BodyTooLarge { .. } | Self::Component(RequestError::BodyTooLarge) => {
                 "body-too-large"
             }
+            Self::NoVersion => "no-version",
+            Self::SiblingFailed => "sibling-failed",
+            Self::NotReady(_) => "not-ready",
             Self::Component(error) => match error {
                 RequestError::Busy => "overloaded",
                 RequestError::TimedOut => "component-timeout",
@@ -62,6 +72,8 @@ impl Problem {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::NoVersion | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::SiblingFailed => StatusCode::GATEWAY_TIMEOUT,
             Self::Component(error) => match error {
                 RequestError::Busy => StatusCode::SERVICE_UNAVAILABLE,
                 RequestError::TimedOut | RequestError::CpuExhausted => StatusCode::GATEWAY_TIMEOUT,
@@ -80,6 +92,9 @@ impl Problem {
             "invalid-host" => "The Host header is not valid",
             "body-too-large" => "The request body is too large",
             "body-incomplete" => "The request body was not complete",
+            "no-version" => "The component is not here yet",
+            "sibling-failed" => "Another host gave no response",
+            "not-ready" => "The host is not to be given traffic",
             "overloaded" => "The host is busy",
             "component-timeout" => "The request took too long",
             "component-cpu-exhausted" => "The request needed too much computing",
@@ -106,7 +121,20 @@ impl Problem {
                 "All instances are busy. The request had no effect; send it again, here or elsewhere."
                     .to_owned()
             }
-            Self::Component(_) => {
+            Self::NoVersion => {
+                "This host has no version of the component that serves this path. The request had no \
+                 effect; send it again, here or elsewhere."
+                    .to_owned()
+            }
+            Self::NotReady(readiness) => match readiness {
+                Readiness::Starting => "It is starting.".to_owned(),
+                // Why is for those who run the host.
+                Readiness::Degraded(_) => "It is degraded.".to_owned(),
+                Readiness::Draining | Readiness::Ready => {
+                    "It is taken out of the traffic, or about to stop.".to_owned()
+                }
+            },
+            Self::SiblingFailed | Self::Component(_) => {
                 "The request may or may not have had an effect. Send it again, here or elsewhere; \
                  with an Idempotency-Key a deposit happens once."
                     .to_owned()

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use thiserror::Error;
 
@@ -12,7 +13,7 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RoutePattern {
     /// As written.
-    raw: String,
+    raw: Arc<str>,
     /// Without a trailing slash and without `/...`; empty for the root.
     prefix: String,
     wildcard: bool,
@@ -49,7 +50,7 @@ pub enum RouteError {
 
 impl RoutePattern {
     /// The route as the manifest writes it.
-    pub fn raw(&self) -> &str {
+    pub fn raw(&self) -> &Arc<str> {
         &self.raw
     }
 
@@ -88,7 +89,7 @@ impl FromStr for RoutePattern {
         }
         let prefix = path.strip_suffix('/').unwrap_or(path).to_owned();
         Ok(Self {
-            raw: raw.to_owned(),
+            raw: raw.into(),
             prefix,
             wildcard,
         })
@@ -141,7 +142,7 @@ impl<T> Routes<T> {
             };
             if let Some(first) = map.insert(route.pattern.prefix.clone(), index) {
                 return Err(RouteError::Duplicate {
-                    route: route.pattern.raw.clone(),
+                    route: route.pattern.raw.to_string(),
                     first: routes[first].component.clone(),
                     second: route.component.clone(),
                 });
@@ -219,7 +220,7 @@ mod tests {
         let table = routes(patterns).unwrap();
         let found = table
             .find(path)
-            .map(|(index, info)| (table.get(index).pattern.raw(), info));
+            .map(|(index, info)| (&**table.get(index).pattern.raw(), info));
         assert_eq!(found, expected, "{path} among {patterns:?}");
     }
 

@@ -3,6 +3,7 @@
 //! One single-threaded event loop for each core: instances stay on the core they were made on, and a request never
 //! crosses from one to another. All loops accept from the same socket, so an idle one takes the next connection.
 
+use std::collections::HashMap;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
@@ -10,18 +11,23 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{io, thread};
 
-use starling_engine::Component;
+use rustls::ServerConfig;
+use starling_engine::Versions;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
 use crate::connection::{Service, Target, protocol, serve};
 use crate::drain::Draining;
 use crate::headers::RouteHeaders;
 use crate::limits::Limits;
+use crate::observe::RequestObserver;
+use crate::readiness::ReadinessLatch;
 use crate::routes::Routes;
+use crate::siblings::{Relay, Siblings};
 use crate::timer::{self, Timer};
 
 /// Connections that the kernel completes before the host has accepted them.
@@ -53,10 +59,29 @@ pub enum ListenError {
 pub struct Server {
     listener: StdTcpListener,
     address: SocketAddr,
-    routes: Routes<Component>,
+    timers: Vec<Timer>,
+    front: Front,
+}
+
+/// What each event loop makes its own [`Service`] of.
+#[derive(Clone)]
+struct Front {
+    routes: Routes<Versions>,
     limits: Limits,
     event_loops: NonZeroUsize,
-    timers: Vec<Timer>,
+    readiness: ReadinessLatch,
+    siblings: Siblings,
+    observer: Option<Arc<dyn RequestObserver>>,
+    tls: Option<TlsAcceptor>,
+}
+
+impl std::fmt::Debug for Front {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Front")
+            .field("routes", &self.routes)
+            .field("event_loops", &self.event_loops)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Server {
@@ -66,7 +91,7 @@ impl Server {
     /// When the system does not give the address.
     pub fn listen(
         address: SocketAddr,
-        routes: Routes<Component>,
+        routes: Routes<Versions>,
         limits: Limits,
         event_loops: NonZeroUsize,
     ) -> Result<Self, ListenError> {
@@ -79,11 +104,45 @@ impl Server {
         Ok(Self {
             listener,
             address,
-            routes,
-            limits,
-            event_loops,
             timers: Vec::new(),
+            front: Front {
+                routes,
+                limits,
+                event_loops,
+                readiness: ReadinessLatch::ready(),
+                siblings: Siblings::default(),
+                observer: None,
+                tls: None,
+            },
         })
+    }
+
+    /// Answers at `/ready`, where no route has that path, what this says.
+    #[must_use]
+    pub fn with_readiness(mut self, readiness: ReadinessLatch) -> Self {
+        self.front.readiness = readiness;
+        self
+    }
+
+    /// Passes what this host cannot serve to one of these.
+    #[must_use]
+    pub fn with_siblings(mut self, siblings: Siblings) -> Self {
+        self.front.siblings = siblings;
+        self
+    }
+
+    /// Tells this one of each request.
+    #[must_use]
+    pub fn with_observer(mut self, observer: Arc<dyn RequestObserver>) -> Self {
+        self.front.observer = Some(observer);
+        self
+    }
+
+    /// Speaks TLS, and nothing else, as this says. The application protocols in it are to be `h2` and `http/1.1`.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Arc<ServerConfig>) -> Self {
+        self.front.tls = Some(TlsAcceptor::from(tls));
+        self
     }
 
     /// Lets these timers run for as long as the server serves.
@@ -104,12 +163,12 @@ impl Server {
     /// # Errors
     /// When an event loop cannot be started.
     pub fn run(self, draining: &Draining) -> io::Result<usize> {
-        let loops = self.event_loops.get();
-        let connections = (self.limits.connections_max / loops).max(1);
+        let loops = self.front.event_loops.get();
+        let connections = (self.front.limits.connections_max / loops).max(1);
         let threads = (0..loops)
             .map(|index| {
                 let listener = self.listener.try_clone()?;
-                let service = self.service(draining);
+                let (front, draining) = (self.front.clone(), draining.clone());
                 thread::Builder::new()
                     .name(format!("edge-{index}"))
                     .spawn(move || {
@@ -117,13 +176,14 @@ impl Server {
                             .enable_all()
                             .build()?;
                         let local = tokio::task::LocalSet::new();
+                        let service = front.service(draining);
                         runtime.block_on(local.run_until(accept(listener, service, connections)))
                     })
             })
             .collect::<io::Result<Vec<thread::JoinHandle<io::Result<usize>>>>>()?;
         drop(self.listener);
         // Apart from the event loops: what a component does on time delays nobody's request.
-        let timers = timer::start(self.timers, draining, self.limits.drain_timeout)?;
+        let timers = timer::start(self.timers, draining, self.front.limits.drain_timeout)?;
         let mut cut_off = 0;
         for thread in threads {
             cut_off += thread
@@ -137,22 +197,29 @@ impl Server {
         }
         Ok(cut_off)
     }
+}
 
-    fn service(&self, draining: &Draining) -> Service {
+impl Front {
+    /// The service of one event loop, made on it.
+    fn service(self, draining: Draining) -> Service {
         let loops = u32::try_from(self.event_loops.get()).unwrap_or(u32::MAX);
         // Routes to one component share its instances.
-        let mut instances = std::collections::HashMap::new();
+        let mut instances = HashMap::new();
         let routes = self.routes.map(|route| Target {
             instances: instances
                 .entry(route.component.clone())
-                .or_insert_with(|| route.target.instances(loops))
+                .or_insert_with(|| Rc::new(route.target.balanced(loops)))
                 .clone(),
             headers: RouteHeaders::new(&route.pattern),
         });
         Service {
             routes,
-            limits: self.limits.clone(),
-            draining: draining.clone(),
+            relay: Relay::new(self.siblings),
+            limits: self.limits,
+            draining,
+            readiness: self.readiness,
+            observer: self.observer,
+            tls: self.tls,
         }
     }
 }
@@ -184,7 +251,7 @@ async fn accept(
 ) -> io::Result<usize> {
     let listener = TcpListener::from_std(listener)?;
     let protocol = Rc::new(protocol(&service.limits));
-    let service = Arc::new(service);
+    let service = Rc::new(service);
     let free = Arc::new(Semaphore::new(connections));
     let mut draining = service.draining.clone();
     let mut open = JoinSet::new();

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Method, Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
-use starling_engine::{Component, Instances};
+use starling_engine::{Instances, Versions};
 use starling_telemetry::attribute;
 use thiserror::Error;
 use tokio::runtime;
@@ -33,9 +33,10 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// One component's timer.
 #[derive(Clone, Debug)]
 pub struct Timer {
-    component: Component,
+    versions: Versions,
     uri: Uri,
     interval: Duration,
+    back_off_max: Duration,
 }
 
 /// Why a timer cannot be.
@@ -50,25 +51,36 @@ pub enum TimerError {
 }
 
 impl Timer {
-    /// Calls `component` under `path`, every `interval`.
+    /// Calls the version with the greatest share under `path`, every `interval`.
     ///
     /// # Errors
     /// When the path is not absolute, or the interval is not between 100 ms and an hour.
-    pub fn new(component: Component, path: &str, interval: Duration) -> Result<Self, TimerError> {
+    pub fn new(versions: Versions, path: &str, interval: Duration) -> Result<Self, TimerError> {
         Ok(Self {
-            component,
+            versions,
             uri: uri(path)?,
             interval: checked(interval)?,
+            back_off_max: BACK_OFF_MAX,
         })
+    }
+
+    /// Calls as often after a failure as after a success: for what has to notice at once that it works again.
+    #[must_use]
+    pub fn steady(mut self) -> Self {
+        self.back_off_max = Duration::ZERO;
+        self
     }
 
     /// Calls, and calls again, until the host goes. A call that has begun is finished.
     async fn run(self, mut draining: Draining) {
-        let instances = self.component.instance_apart();
-        let mut pace = Pace::new(self.interval);
+        let mut instances = None;
+        let mut pace = Pace::new(self.interval, self.back_off_max);
         while !draining.noticed() {
-            let outcome = self.call(&instances, pace.last).await;
-            let pause = pace.after(outcome);
+            instances = self.versions.apart(instances);
+            let pause = match &instances {
+                Some(instances) => pace.after(self.call(instances, pace.last).await),
+                None => self.interval,
+            };
             tokio::select! {
                 biased;
                 () = draining.wait_noticed() => return,
@@ -100,7 +112,7 @@ impl Timer {
         };
         if outcome == last {
             tracing::debug!(
-                { attribute::COMPONENT } = self.component.name(),
+                { attribute::COMPONENT } = self.versions.name(),
                 ?outcome,
                 "a timer's call ended as the one before"
             );
@@ -108,18 +120,18 @@ impl Timer {
         }
         match outcome {
             Outcome::Done => tracing::info!(
-                { attribute::COMPONENT } = self.component.name(),
+                { attribute::COMPONENT } = self.versions.name(),
                 "the timer's calls succeed again"
             ),
             Outcome::Answered(status) => tracing::error!(
                 { attribute::TRACE_ID } = %trace.id(),
-                { attribute::COMPONENT } = self.component.name(),
+                { attribute::COMPONENT } = self.versions.name(),
                 { attribute::HTTP_RESPONSE_STATUS_CODE } = status.as_u16(),
                 "the timer's calls fail"
             ),
             Outcome::Failed(kind) => tracing::error!(
                 { attribute::TRACE_ID } = %trace.id(),
-                { attribute::COMPONENT } = self.component.name(),
+                { attribute::COMPONENT } = self.versions.name(),
                 { attribute::ERROR_TYPE } = kind,
                 cause,
                 "the timer's calls fail"
@@ -172,15 +184,17 @@ enum Outcome {
 #[derive(Debug)]
 struct Pace {
     interval: Duration,
+    back_off_max: Duration,
     /// Since the last success.
     failures: u32,
     last: Outcome,
 }
 
 impl Pace {
-    fn new(interval: Duration) -> Self {
+    fn new(interval: Duration, back_off_max: Duration) -> Self {
         Self {
             interval,
+            back_off_max,
             failures: 0,
             last: Outcome::Done,
         }
@@ -193,16 +207,16 @@ impl Pace {
             Outcome::Answered(_) | Outcome::Failed(_) => self.failures.saturating_add(1),
         };
         self.last = outcome;
-        pause(self.interval, self.failures)
+        pause(self.interval, self.back_off_max, self.failures)
     }
 }
 
 /// The interval, doubled for each failure since the last success.
-fn pause(interval: Duration, failures: u32) -> Duration {
+fn pause(interval: Duration, back_off_max: Duration, failures: u32) -> Duration {
     let times = 2_u32.saturating_pow(failures);
     interval
         .saturating_mul(times)
-        .min(BACK_OFF_MAX.max(interval))
+        .min(back_off_max.max(interval))
 }
 
 /// Runs all timers on one thread of their own until the host goes. Calls in flight have `drain_timeout` to end then.
@@ -246,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_call_follows_the_last_by_the_interval() {
-        let mut pace = Pace::new(SECOND);
+        let mut pace = Pace::new(SECOND, BACK_OFF_MAX);
         for _ in 0..3 {
             assert_eq!(pace.after(Outcome::Done), SECOND);
         }
@@ -254,7 +268,7 @@ mod tests {
 
     #[test]
     fn failures_double_the_pause_up_to_its_end_and_success_restores_it() {
-        let mut pace = Pace::new(SECOND);
+        let mut pace = Pace::new(SECOND, BACK_OFF_MAX);
         let failed = Outcome::Answered(StatusCode::SERVICE_UNAVAILABLE);
         let pauses: Vec<u64> = (0..8).map(|_| pace.after(failed).as_secs()).collect();
         assert_eq!(pauses, [2, 4, 8, 10, 10, 10, 10, 10]);
@@ -263,11 +277,19 @@ mod tests {
     }
 
     #[test]
+    fn a_steady_pace_has_no_longer_pauses() {
+        let mut pace = Pace::new(SECOND, Duration::ZERO);
+        for _ in 0..5 {
+            assert_eq!(pace.after(Outcome::Failed("component-failed")), SECOND);
+        }
+    }
+
+    #[test]
     fn no_pause_is_shorter_than_the_interval() {
         for failures in [0, 1, 31, 32, 1_000, u32::MAX] {
-            assert_eq!(pause(INTERVAL_MAX, failures), INTERVAL_MAX);
-            assert!(pause(INTERVAL_MIN, failures) >= INTERVAL_MIN);
-            assert!(pause(INTERVAL_MIN, failures) <= BACK_OFF_MAX);
+            assert_eq!(pause(INTERVAL_MAX, BACK_OFF_MAX, failures), INTERVAL_MAX);
+            assert!(pause(INTERVAL_MIN, BACK_OFF_MAX, failures) >= INTERVAL_MIN);
+            assert!(pause(INTERVAL_MIN, BACK_OFF_MAX, failures) <= BACK_OFF_MAX);
         }
     }
 

@@ -23,3 +23,11 @@ pub const STORE: &str = "starling.store.label";
 pub const ORIGIN: &str = "starling.replication.origin";
 /// What has become of a deposit in the spool.
 pub const STATE: &str = "starling.spool.state";
+/// The digest of a component's version.
+pub const VERSION: &str = "starling.component.version";
+/// What was done to a store.
+pub const DB_OPERATION_NAME: &str = "db.operation.name";
+/// A rollout's id.
+pub const ROLLOUT: &str = "starling.rollout.id";
+/// Where a rollout stands.
+pub const ROLLOUT_STATE: &str = "starling.rollout.state";

@@ -1,11 +1,13 @@
-//! Logs: how they are set up; and the names of what logs and metrics carry.
+//! Logs: how they are set up; the names of what logs and metrics carry; and the buckets of latencies.
 //!
 //! Names follow the OpenTelemetry semantic conventions where these have one, and start with `starling.` where they
 //! have none. Metrics are names here; who has the numbers exposes them. Nothing in this crate depends on another crate of
 //! ours.
 
 pub mod attribute;
+mod latency;
 mod logs;
 pub mod metric;
 
+pub use latency::{LATENCY_BOUNDS_S, LATENCY_BUCKETS, latency_bucket};
 pub use logs::{LogError, LogFormat, install_logs};

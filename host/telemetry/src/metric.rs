@@ -82,3 +82,60 @@ pub const SPOOL_BYTES: Metric = metric(
     "By",
     "Bytes of audio in this host's spool, by state: waiting, or undeliverable",
 );
+/// How long requests took.
+pub const HTTP_REQUEST_DURATION: Metric = metric(
+    "http.server.request.duration",
+    "s",
+    "The time from the head of a request to the head of its response, by route and status",
+);
+/// How long operations on stores took.
+pub const DB_OPERATION_DURATION: Metric = metric(
+    "db.client.operation.duration",
+    "s",
+    "The time that an operation on a key-value store took",
+);
+/// Instances of a component's version.
+pub const COMPONENT_INSTANCES: Metric = metric(
+    "starling.component.instances",
+    "",
+    "Instances of a version of a component, busy or not",
+);
+/// Requests under way in a component's version.
+pub const COMPONENT_ACTIVE_REQUESTS: Metric = metric(
+    "starling.component.active_requests",
+    "",
+    "Requests under way in a version of a component, to the last byte of their response",
+);
+/// Requests of a component's version.
+pub const COMPONENT_REQUESTS: Metric = metric(
+    "starling.component.requests",
+    "",
+    "Requests that a version of a component has answered, or failed",
+);
+/// Failures of a component's version.
+pub const COMPONENT_ERRORS: Metric = metric(
+    "starling.component.errors",
+    "",
+    "Requests that a version of a component has failed: without a response, or with 500, 502, 503 or 504",
+);
+/// The traffic of a component's version.
+pub const COMPONENT_SHARE: Metric = metric(
+    "starling.component.traffic.share",
+    "",
+    "The share of a component's requests that go to a version of it, from 0 to 1",
+);
+/// Whether the host may be given traffic.
+pub const HOST_READY: Metric = metric(
+    "starling.host.ready",
+    "",
+    "1 if the host is ready for traffic, else 0",
+);
+/// Where a rollout is.
+pub const ROLLOUT_STEP: Metric = metric(
+    "starling.rollout.step",
+    "",
+    "The step that a rollout is in, counted from 0",
+);
+/// How long a rollout is.
+pub const ROLLOUT_STEPS: Metric =
+    metric("starling.rollout.steps", "", "The steps that a rollout has");
