@@ -18,10 +18,16 @@ pub(crate) struct Guest {
 }
 
 /// The components that are shipped.
-pub(crate) const GUESTS: &[Guest] = &[Guest {
-    package: "starling-voicemail",
-    file: "voicemail.wasm",
-}];
+pub(crate) const GUESTS: &[Guest] = &[
+    Guest {
+        package: "starling-voicemail",
+        file: "voicemail.wasm",
+    },
+    Guest {
+        package: "starling-management",
+        file: "management.wasm",
+    },
+];
 
 /// The components that only tests run.
 pub(crate) const TEST_GUESTS: &[Guest] = &[Guest {

@@ -14,6 +14,9 @@ pub enum Scope {
     Deposit,
     /// What operators do: create, change, list and delete mailboxes. It reads no messages.
     Provision,
+    /// What those do who run the fleet: deploy, roll back, drain. It has nothing to do with mailboxes, and is
+    /// limited to none.
+    Operator,
 }
 
 /// A scope, and the one mailbox that it is limited to, if it is.
@@ -21,7 +24,7 @@ pub enum Scope {
 pub struct Grant {
     /// What may be done.
     pub scope: Scope,
-    /// With this mailbox alone. Always set for [`Scope::Subscriber`].
+    /// With this mailbox alone. Always set for [`Scope::Subscriber`], never for [`Scope::Operator`].
     pub mailbox: Option<MailboxId>,
 }
 
@@ -39,7 +42,7 @@ impl Grant {
 
 /// The text names no [`Scope`].
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("a scope is one of subscriber, deposit, provision")]
+#[error("a scope is one of subscriber, deposit, provision, operator")]
 pub struct InvalidScope;
 
 impl FromStr for Scope {
@@ -50,6 +53,7 @@ impl FromStr for Scope {
             "subscriber" => Ok(Self::Subscriber),
             "deposit" => Ok(Self::Deposit),
             "provision" => Ok(Self::Provision),
+            "operator" => Ok(Self::Operator),
             _ => Err(InvalidScope),
         }
     }
@@ -61,6 +65,7 @@ impl fmt::Display for Scope {
             Self::Subscriber => "subscriber",
             Self::Deposit => "deposit",
             Self::Provision => "provision",
+            Self::Operator => "operator",
         })
     }
 }

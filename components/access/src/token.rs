@@ -89,10 +89,10 @@ pub fn verify(keys: &Keys, token: &str, now_s: u64) -> Result<Grant, TokenError>
     let scope = claims.scope.parse().map_err(|_| TokenError::Invalid)?;
     let mailbox = claims.sub.map(|id| id.parse::<MailboxId>()).transpose();
     let mailbox = mailbox.map_err(|_| TokenError::Invalid)?;
-    if scope == Scope::Subscriber && mailbox.is_none() {
-        return Err(TokenError::Invalid);
+    match (scope, &mailbox) {
+        (Scope::Subscriber, None) | (Scope::Operator, Some(_)) => Err(TokenError::Invalid),
+        _ => Ok(Grant { scope, mailbox }),
     }
-    Ok(Grant { scope, mailbox })
 }
 
 /// HMAC-SHA-256, and no other algorithm: a token that names another is refused.

@@ -37,6 +37,7 @@ fn token_grants_what_it_was_issued_for() {
         subscriber("+15551230001"),
         everywhere(Scope::Deposit),
         everywhere(Scope::Provision),
+        everywhere(Scope::Operator),
         Grant {
             scope: Scope::Deposit,
             mailbox: Some(mailbox("anna")),
@@ -107,6 +108,32 @@ fn subscribers_token_names_a_mailbox() {
     let keys = keys(KEY, None);
     let token = issue(&keys, &everywhere(Scope::Subscriber), NOW_S, 60);
     assert_eq!(verify(&keys, &token, NOW_S), Err(TokenError::Invalid));
+}
+
+#[test]
+fn operators_token_names_no_mailbox() {
+    let keys = keys(KEY, None);
+    let limited = Grant {
+        scope: Scope::Operator,
+        mailbox: Some(mailbox("anna")),
+    };
+    let token = issue(&keys, &limited, NOW_S, 60);
+    assert_eq!(verify(&keys, &token, NOW_S), Err(TokenError::Invalid));
+}
+
+#[test]
+fn scope_has_one_name() {
+    for (scope, name) in [
+        (Scope::Subscriber, "subscriber"),
+        (Scope::Deposit, "deposit"),
+        (Scope::Provision, "provision"),
+        (Scope::Operator, "operator"),
+    ] {
+        assert_eq!(scope.to_string(), name);
+        assert_eq!(name.parse(), Ok(scope));
+        let other = name.to_uppercase().parse::<Scope>().unwrap_err();
+        assert!(other.to_string().contains(name), "{other}");
+    }
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn with(call: Call, token: &str) -> Call {
 
 #[test]
 fn every_route_takes_its_scopes_and_no_other() {
-    use Scope::{Deposit, Provision, Subscriber};
+    use Scope::{Deposit, Operator, Provision, Subscriber};
     let anna = "/v1/mailboxes/anna";
     let all: &[Scope] = &[Subscriber, Deposit, Provision];
     // Method, path, the scopes that may, and whether one that is limited to the mailbox suffices.
@@ -149,7 +149,7 @@ fn every_route_takes_its_scopes_and_no_other() {
     ];
     let mut checked = 0;
     for (method, path, scopes, own_suffices) in table {
-        for scope in all {
+        for scope in all.iter().chain([&Operator]) {
             for (mailbox, fits) in [
                 (None, *scope != Subscriber),
                 (Some("anna"), true),
@@ -168,11 +168,10 @@ fn every_route_takes_its_scopes_and_no_other() {
                     "{method} {path} as {scope} of {mailbox:?}: {answer:?}"
                 );
                 if !granted {
-                    // A subscriber without a mailbox is no valid token at all.
-                    let expected = if mailbox.is_none() && *scope == Subscriber {
-                        "token-invalid"
-                    } else {
-                        "scope-insufficient"
+                    // A subscriber without a mailbox, or an operator with one, is no valid token at all.
+                    let expected = match (scope, mailbox) {
+                        (Subscriber, None) | (Operator, Some(_)) => "token-invalid",
+                        _ => "scope-insufficient",
                     };
                     assert_eq!(answer.problem(), expected);
                     assert!(answer.header("www-authenticate").is_some());
@@ -191,7 +190,7 @@ fn every_route_takes_its_scopes_and_no_other() {
             );
         }
     }
-    assert_eq!(checked, table.len() * 9);
+    assert_eq!(checked, table.len() * 12);
 }
 
 #[test]

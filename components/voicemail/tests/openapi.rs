@@ -206,15 +206,18 @@ fn table() -> BTreeMap<String, u64> {
 }
 
 /// What the host answers in place of the component.
-const OF_THE_HOST: [(&str, u64); 9] = [
+const OF_THE_HOST: [(&str, u64); 12] = [
     ("body-incomplete", 400),
     ("component-cpu-exhausted", 504),
+    ("sibling-failed", 504),
     ("component-failed", 500),
     ("component-out-of-memory", 500),
     ("component-refused", 500),
     ("component-timeout", 504),
     ("invalid-host", 400),
     ("no-route", 404),
+    ("no-version", 503),
+    ("not-ready", 503),
     ("overloaded", 503),
 ];
 
