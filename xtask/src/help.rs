@@ -43,6 +43,7 @@ Options:
 Makes:
   target/release/starling                        the host
   target/wasm32-wasip2/release/voicemail.wasm    the application, as named in spin.toml
+  target/wasm32-wasip2/release/management.wasm   the management of a fleet
 
 Components need a standard library for wasm32-wasip2. The first of these that works is taken:
   1. the target is installed in the Rust toolchain in use;
@@ -117,7 +118,7 @@ In order, stopping at the first failure with the command to run again:
   tools       espeak-ng, sox and curl, which make and fetch the speech that is deposited, and a C++ compiler
               for the fuzzer; missing ones are installed on Debian (as root, or through sudo), after saying so.
               And schemathesis, which tries the API by its document, in a virtual environment in target/python
-  servers     nats-server and redis-server, as `cargo xtask servers`
+  servers     nats-server, redis-server and docker-registry, as `cargo xtask servers`
   format      cargo fmt --check
   build       the host, the components and the tests' own component, as `cargo xtask build --tests`
   clippy      every package, warnings are errors
@@ -135,13 +136,15 @@ Provide the servers that tests start, as `cargo xtask test` does first. Then `ca
 
 Usage: cargo xtask servers
 
-A server that is installed and new enough is taken: nats-server from 2.10 on, redis-server or valkey-server from 6.0 on.
+A server that is installed and new enough is taken: nats-server from 2.10 on, redis-server or valkey-server from 6.0 on,
+docker-registry from 2.7 on.
 Otherwise Debian's package is fetched with apt, from the mirror that this machine is configured with, and unpacked in
 target/tools. It is not installed, and nothing needs root. A second run fetches nothing.
 
 Prints a line for each server, with the variable that names another one to this command and to the tests:
   STARLING_NATS_SERVER=<path>
   STARLING_REDIS_SERVER=<path>
+  STARLING_DOCKER_REGISTRY=<path>
 ";
 
 const FUZZ: &str = "\
@@ -152,6 +155,7 @@ Usage: cargo xtask fuzz [--seconds <n>] [--keep] [<target>...]
 Targets, in fuzz/fuzz_targets; all of them unless some are named:
   audio       recognising, decoding and drawing a recording
   cursor      ids, cursors and the other texts of URLs and members
+  fleet       what hosts of a fleet store of each other
   json        JSON bodies, queries, headers
   multipart   deposits as forms
   record      everything that is stored

@@ -24,6 +24,9 @@ const SMALL_PACKAGES: &[&str] = &[
     "starling-kv-nats",
     "starling-kv-redis",
     "starling-mailbox",
+    "starling-management",
+    "starling-operator",
+    "starling-supervision",
     "starling-telemetry",
     "starling-test-servers",
     "starling-voicemail",
@@ -31,7 +34,12 @@ const SMALL_PACKAGES: &[&str] = &[
 ];
 
 /// Tested in release: they link wasmtime.
-const HOST_PACKAGES: &[&str] = &["starling", "starling-engine", "starling-server"];
+const HOST_PACKAGES: &[&str] = &[
+    "starling",
+    "starling-engine",
+    "starling-fleet",
+    "starling-server",
+];
 
 /// The end-to-end tests. They start the host's binary and link no part of it.
 pub(crate) const END_TO_END: &str = "starling-tests";

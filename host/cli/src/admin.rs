@@ -2,20 +2,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::{Registry, Unit};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use starling_engine::Versions;
+use starling_fleet::Fleet;
 use starling_kv::Store;
 use starling_mailbox::{SpoolContents, SpoolState};
-use starling_server::{Page, Pages};
-use starling_telemetry::attribute;
-use starling_telemetry::metric::{self, Metric};
+use starling_server::{Draining, LIVE, Page, Pages, READY, Readiness, ReadinessLatch};
+use starling_telemetry::metric;
 
+use crate::metrics::{self, Durations, Metrics};
 use crate::stores::Stores;
 
 /// Where the address of a host's admin listener is written down, in its state directory.
@@ -34,6 +31,13 @@ const SPOOL: &str = "spool";
 pub(crate) struct HostPages {
     pub(crate) region: Option<String>,
     pub(crate) stores: Arc<Stores>,
+    pub(crate) durations: Durations,
+    /// Every component that runs here.
+    pub(crate) versions: Vec<Versions>,
+    pub(crate) readiness: ReadinessLatch,
+    pub(crate) draining: Draining,
+    /// The host as it is managed, if it is.
+    pub(crate) fleet: Option<Fleet>,
 }
 
 /// The state of the regions, as one host sees it.
@@ -108,16 +112,51 @@ impl HostPages {
     }
 }
 
+impl HostPages {
+    fn readiness(&self) -> Readiness {
+        if self.draining.noticed() {
+            return Readiness::Draining;
+        }
+        self.readiness.get()
+    }
+
+    async fn exposition(&self) -> String {
+        let mut metrics = Metrics::default();
+        let ready = self.readiness() == Readiness::Ready;
+        metrics.gauge(metric::HOST_READY, Vec::new(), ready.into());
+        for versions in &self.versions {
+            metrics::of_versions(&mut metrics, versions);
+        }
+        if let Some(fleet) = &self.fleet {
+            metrics::of_rollouts(&mut metrics, &fleet.rollouts());
+        }
+        metrics::of_regions(&mut metrics, &self.view().await);
+        metrics.encode(&self.durations)
+    }
+}
+
 impl Pages for HostPages {
     async fn page(&self, path: &str) -> Option<Page> {
         match path {
             METRICS => Some(Page {
+                status: StatusCode::OK,
                 content_type: "application/openmetrics-text; version=1.0.0; charset=utf-8",
-                body: exposition(&self.view().await),
+                body: self.exposition().await,
             }),
             REGIONS => Some(Page {
+                status: StatusCode::OK,
                 content_type: "application/json",
                 body: serde_json::to_string(&self.view().await).ok()?,
+            }),
+            LIVE => Some(Page::text(StatusCode::OK, "live")),
+            READY => Some(match self.readiness() {
+                Readiness::Ready => Page::text(StatusCode::OK, "ready"),
+                Readiness::Starting => Page::text(StatusCode::SERVICE_UNAVAILABLE, "starting"),
+                Readiness::Draining => Page::text(StatusCode::SERVICE_UNAVAILABLE, "draining"),
+                Readiness::Degraded(reason) => Page::text(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    &format!("degraded: {reason}"),
+                ),
             }),
             _ => None,
         }
@@ -171,126 +210,6 @@ async fn spool_views(store: &dyn Store) -> Option<Vec<SpoolView>> {
     Some(states.map(view).into())
 }
 
-type Labels = Vec<(String, String)>;
-
-type Families<M> = Vec<(Metric, Family<Labels, M>)>;
-
-/// The view as metrics.
-fn exposition(view: &View) -> String {
-    let mut metrics = Metrics::default();
-    for store in &view.stores {
-        let of_store = || vec![(attribute::STORE, store.label.clone())];
-        metrics.gauge(metric::STORE_REACHABLE, of_store(), store.reachable.into());
-        metrics.gauge(
-            metric::STORE_TROUBLE,
-            of_store(),
-            store.trouble.is_some().into(),
-        );
-        for origin in &store.origins {
-            let labels = || {
-                let mut labels = of_store();
-                labels.push((attribute::ORIGIN, origin.region.clone()));
-                labels
-            };
-            metrics.gauge(
-                metric::REPLICATION_REACHABLE,
-                labels(),
-                origin.reachable.into(),
-            );
-            metrics.gauge(metric::REPLICATION_APPLIED, labels(), origin.applied as f64);
-            metrics.gauge(metric::REPLICATION_PENDING, labels(), origin.pending as f64);
-            metrics.gauge(
-                metric::REPLICATION_LAG,
-                labels(),
-                origin.lag_ms as f64 / 1e3,
-            );
-            metrics.counter(metric::REPLICATION_CONFLICTS, labels(), origin.conflicts);
-            metrics.counter(
-                metric::REPLICATION_REGRESSIONS,
-                labels(),
-                origin.regressions,
-            );
-        }
-    }
-    for spool in &view.spool {
-        let labels = || vec![(attribute::STATE, spool.state.clone())];
-        metrics.gauge(metric::SPOOL_MESSAGES, labels(), spool.messages as f64);
-        metrics.gauge(metric::SPOOL_BYTES, labels(), spool.bytes as f64);
-    }
-    metrics.encode()
-}
-
-/// Metrics of one moment, each with all its labels.
-#[derive(Default)]
-struct Metrics {
-    gauges: Families<Gauge<f64, AtomicU64>>,
-    counters: Families<Counter>,
-}
-
-impl Metrics {
-    fn gauge(&mut self, metric: Metric, labels: Vec<(&str, String)>, value: f64) {
-        let family = family(&mut self.gauges, metric);
-        family.get_or_create(&prometheus_labels(labels)).set(value);
-    }
-
-    fn counter(&mut self, metric: Metric, labels: Vec<(&str, String)>, value: u64) {
-        let family = family(&mut self.counters, metric);
-        family
-            .get_or_create(&prometheus_labels(labels))
-            .inc_by(value);
-    }
-
-    fn encode(self) -> String {
-        let mut registry = Registry::default();
-        for (metric, family) in self.gauges {
-            match metric.unit {
-                "s" => registry.register_with_unit(
-                    prometheus_name(metric.name),
-                    metric.description,
-                    Unit::Seconds,
-                    family,
-                ),
-                "By" => registry.register_with_unit(
-                    prometheus_name(metric.name),
-                    metric.description,
-                    Unit::Bytes,
-                    family,
-                ),
-                _ => registry.register(prometheus_name(metric.name), metric.description, family),
-            }
-        }
-        for (metric, family) in self.counters {
-            registry.register(prometheus_name(metric.name), metric.description, family);
-        }
-        let mut text = String::new();
-        // Writing to a string does not fail.
-        let _ = encode(&mut text, &registry);
-        text
-    }
-}
-
-fn family<F: Default>(families: &mut Vec<(Metric, F)>, metric: Metric) -> &F {
-    let place = families
-        .iter()
-        .position(|(other, _)| other.name == metric.name)
-        .unwrap_or_else(|| {
-            families.push((metric, F::default()));
-            families.len() - 1
-        });
-    &families[place].1
-}
-
-fn prometheus_name(name: &str) -> String {
-    name.replace('.', "_")
-}
-
-fn prometheus_labels(labels: Vec<(&str, String)>) -> Labels {
-    labels
-        .into_iter()
-        .map(|(name, value)| (prometheus_name(name), value))
-        .collect()
-}
-
 /// Reads where the host with this state directory has its admin listener.
 pub(crate) fn read_address(state_dir: &std::path::Path) -> Option<SocketAddr> {
     let text = std::fs::read_to_string(state_dir.join(ADDRESS_FILE)).ok()?;
@@ -303,49 +222,6 @@ mod tests {
     use starling_kv::Memory;
 
     use super::*;
-
-    fn view() -> View {
-        View {
-            region: Some("eu".to_owned()),
-            stores: vec![StoreView {
-                label: "default".to_owned(),
-                reachable: true,
-                trouble: None,
-                origins: vec![OriginView {
-                    region: "us".to_owned(),
-                    retired: false,
-                    reachable: false,
-                    applied: 7,
-                    pending: 3,
-                    lag_ms: 1_500,
-                    conflicts: 2,
-                    regressions: 0,
-                    regression: None,
-                }],
-            }],
-            spool: vec![SpoolView {
-                state: "waiting".to_owned(),
-                messages: 2,
-                bytes: 900,
-            }],
-        }
-    }
-
-    #[test]
-    fn metrics_are_exposed_with_units_and_labels() {
-        let text = exposition(&view());
-        let labels = r#"starling_store_label="default",starling_replication_origin="us""#;
-        for line in [
-            format!("starling_replication_lag_seconds{{{labels}}} 1.5"),
-            format!("starling_replication_pending{{{labels}}} 3.0"),
-            format!("starling_replication_reachable{{{labels}}} 0.0"),
-            format!("starling_replication_conflicts_total{{{labels}}} 2"),
-            r#"starling_spool_usage_bytes{starling_spool_state="waiting"} 900.0"#.to_owned(),
-            "# EOF".to_owned(),
-        ] {
-            assert!(text.lines().any(|other| other == line), "{line} in {text}");
-        }
-    }
 
     #[test]
     fn a_spool_is_counted_by_its_keys() {

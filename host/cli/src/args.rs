@@ -1,17 +1,21 @@
 //! What can be said on the command line.
 
+mod operate;
+
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{FalseyValueParser, PossibleValuesParser, TypedValueParser};
-use clap::{Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 use starling_access::{InvalidScope, Scope};
 use starling_mailbox::MailboxId;
 use starling_telemetry::LogFormat;
 
 use crate::token::Ttl;
+
+pub(crate) use operate::{Asked, Deploy, Drain, Ps, Rollback, Rollout, RolloutCommand, Sign};
 
 /// Carrier-grade voicemail at the edge.
 #[derive(Debug, Parser)]
@@ -44,6 +48,23 @@ pub(crate) enum Command {
     /// long it may have lacked something; and what waits in the host's spool. The same figures are metrics, at
     /// /metrics of the host's admin listener.
     Regions(Regions),
+    /// Give a component a new version in the whole fleet, step by step, without dropping a request.
+    #[command(after_help = operate::DEPLOY_EXAMPLES)]
+    Deploy(Deploy),
+    /// Look at rollouts, let one pass a gate, or end one.
+    #[command(after_help = operate::ROLLOUT_EXAMPLES)]
+    Rollout(Rollout),
+    /// Bring back what served a component before its last rollout; ends a rollout that is under way.
+    Rollback(Rollback),
+    /// Show the hosts of the fleet, and the versions of components that they serve.
+    Ps(Ps),
+    /// Take a host out of the traffic: it says so at /ready, and serves whoever comes all the same.
+    Drain(Drain),
+    /// Give a host that was drained its traffic back.
+    Undrain(Drain),
+    /// Sign a component, so that hosts take it; or make the key for that.
+    #[command(after_help = operate::SIGN_EXAMPLES)]
+    Sign(Sign),
     /// Print a completion script for a shell.
     ///
     /// For bash: `starling completions bash > /etc/bash_completion.d/starling`
@@ -65,7 +86,8 @@ const TOKEN_EXAMPLES: &str = "\
 Scopes:
   subscriber   what the owner of one mailbox does: listen, mark, delete, forward, record greetings
   deposit      what callers and gateways do: leave messages, hear greetings
-  provision    what operators do: make, change, list and delete mailboxes; it reads no messages
+  provision    what makes, changes, lists and deletes mailboxes; it reads no messages
+  operator     what those do who run the hosts: deploy, roll back, drain; nothing with mailboxes
 
 Examples:
   starling token --scope provision
@@ -85,9 +107,18 @@ pub(crate) struct Regions {
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) admin: Option<SocketAddr>,
 
-    /// Print what the host says as JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
+    /// How the answer is printed.
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub(crate) output: Output,
+}
+
+/// How an answer is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
 }
 
 #[derive(Debug, clap::Args)]
@@ -96,7 +127,7 @@ pub(crate) struct Token {
     #[arg(
         long,
         value_name = "SCOPE",
-        value_parser = PossibleValuesParser::new(["subscriber", "deposit", "provision"])
+        value_parser = PossibleValuesParser::new(["subscriber", "deposit", "provision", "operator"])
             .try_map(|scope| -> Result<Scope, InvalidScope> { scope.parse() })
     )]
     pub(crate) scope: Scope,
@@ -214,6 +245,30 @@ mod tests {
     }
 
     #[test]
+    fn operators_are_told_what_is_missing_or_wrong() {
+        for (words, said) in [
+            (&["deploy", "voicemail"][..], "<FILE|REFERENCE>"),
+            (&["deploy", "voicemail", "nothing"], "neither a file"),
+            (
+                &["deploy", "v", "v.wasm", "--strategy=blue"],
+                "canary, rolling, all",
+            ),
+            (&["deploy", "v", "v.wasm", "--canary-percent=0"], "1..=100"),
+            (&["deploy", "v", "v.wasm", "--step=soon"], "one day"),
+            (&["rollout", "approve"], "<ID>"),
+            (&["ps", "--ca=x"], "--host"),
+            (&["ps", "--output=xml"], "table, json"),
+            (&["sign"], "<FILE"),
+            (&["sign", "v.wasm"], "--key"),
+            (&["sign", "v.wasm", "--new-key=k"], "cannot be used with"),
+        ] {
+            let words = ["starling"].iter().chain(words);
+            let error = Args::try_parse_from(words).unwrap_err().to_string();
+            assert!(error.contains(said), "{said}: {error}");
+        }
+    }
+
+    #[test]
     fn a_token_needs_a_scope_and_a_subscribers_a_mailbox() {
         let provision = token(&["--scope", "provision"]).unwrap();
         assert_eq!(
@@ -225,7 +280,10 @@ mod tests {
         for (words, said) in [
             (&[][..], "--scope"),
             (&["--scope=subscriber"], "--mailbox"),
-            (&["--scope=admin"], "subscriber, deposit, provision"),
+            (
+                &["--scope=admin"],
+                "subscriber, deposit, provision, operator",
+            ),
             (&["--scope=deposit", "--mailbox=+0"], "E.164"),
             (&["--scope=deposit", "--ttl=soon"], "`15m`"),
             (&["--scope=deposit", "--ttl", "-1h"], "365 days"),

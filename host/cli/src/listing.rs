@@ -29,10 +29,21 @@ pub(crate) fn serving<T>(address: SocketAddr, routes: &Routes<T>) -> String {
 ///
 /// Nothing, if a name cannot be written down.
 pub(crate) fn first_mailbox(
-    mut address: SocketAddr,
+    address: SocketAddr,
     program: &OsStr,
     state_dir: &Path,
 ) -> Option<String> {
+    let address = reachable(address);
+    let program = shlex::try_quote(program.to_str()?).ok()?;
+    let state_dir = shlex::try_quote(state_dir.to_str()?).ok()?;
+    Some(format!(
+        "\nMake a mailbox:\n  curl -X PUT http://{address}{FIRST_MAILBOX} \
+         -H \"Authorization: Bearer $({program} token --state-dir {state_dir} --scope provision)\"\n"
+    ))
+}
+
+/// Where what listens at `address` is reached from this machine.
+pub(crate) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         let loopback: IpAddr = match address {
             SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -40,12 +51,7 @@ pub(crate) fn first_mailbox(
         };
         address.set_ip(loopback);
     }
-    let program = shlex::try_quote(program.to_str()?).ok()?;
-    let state_dir = shlex::try_quote(state_dir.to_str()?).ok()?;
-    Some(format!(
-        "\nMake a mailbox:\n  curl -X PUT http://{address}{FIRST_MAILBOX} \
-         -H \"Authorization: Bearer $({program} token --state-dir {state_dir} --scope provision)\"\n"
-    ))
+    address
 }
 
 /// A failure with its causes, each on its line, none said twice.

@@ -7,7 +7,10 @@
 mod admin;
 mod args;
 mod listing;
+mod management;
 mod manifest;
+mod metrics;
+mod operate;
 mod regions;
 mod runtime_config;
 mod session_key;
@@ -29,6 +32,13 @@ fn main() -> ExitCode {
         Command::Up(args) => up::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Regions(args) => regions::run(&args),
+        Command::Deploy(args) => operate::deploy(&args),
+        Command::Rollout(args) => operate::rollout(&args),
+        Command::Rollback(args) => operate::rollback(&args),
+        Command::Ps(args) => operate::ps(&args),
+        Command::Drain(args) => operate::drain(&args, true),
+        Command::Undrain(args) => operate::drain(&args, false),
+        Command::Sign(args) => operate::sign(&args),
         Command::Completions { shell } => {
             clap_complete::generate(
                 shell,

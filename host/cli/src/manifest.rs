@@ -65,6 +65,8 @@ pub(crate) struct Manifest {
     pub(crate) routes: Vec<(String, String)>,
     /// Components by id.
     pub(crate) components: BTreeMap<String, Component>,
+    /// The .wasm file of the component that manages the host, if one is to.
+    pub(crate) management: Option<PathBuf>,
 }
 
 /// A declared application variable.
@@ -171,8 +173,22 @@ struct RawApplication {
     _targets: Vec<toml::Value>,
     #[serde(default)]
     trigger: BTreeMap<String, toml::Table>,
-    #[serde(default, rename = "tool")]
-    _tool: toml::Table,
+    #[serde(default)]
+    tool: RawApplicationTools,
+}
+
+/// Settings of the application for tools, of which this host is one. Those of others are read past.
+#[derive(Default, Deserialize)]
+struct RawApplicationTools {
+    #[serde(default)]
+    starling: RawApplicationStarling,
+}
+
+/// `[application.tool.starling]`, which Spin reads past.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawApplicationStarling {
+    management: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -290,6 +306,12 @@ impl RawManifest {
             variables: self.variables,
             routes,
             components,
+            management: self
+                .application
+                .tool
+                .starling
+                .management
+                .map(|file| folder.join(file)),
         })
     }
 }

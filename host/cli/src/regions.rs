@@ -11,7 +11,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::admin::{self, OriginView, View};
-use crate::args::Regions;
+use crate::args::{Output, Regions};
 
 /// How long the host may take.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -39,7 +39,7 @@ pub(crate) fn run(args: &Regions) -> Result<()> {
         .flatten()
         .with_context(|| format!("the host at {address} does not answer; is it running?"))?;
     let mut stdout = std::io::stdout();
-    let said = if args.json {
+    let said = if args.output == Output::Json {
         format!("{text}\n")
     } else {
         let view: View =

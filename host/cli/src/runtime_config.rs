@@ -3,6 +3,7 @@
 //! Two steps: [`RuntimeConfig`] is what the file says; the `limits` functions turn it into what that means.
 
 use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,6 +11,8 @@ use std::time::Duration;
 use serde::Deserialize;
 use starling_kv_nats::SystemConfig;
 use starling_mailbox::Region;
+use starling_server::Sibling;
+use starling_supervision::{BEAT_MS, Zone};
 use thiserror::Error;
 
 use crate::stores::StoreConfig;
@@ -29,6 +32,58 @@ pub(crate) struct RuntimeConfig {
     /// All regions of the deployment, this one included. Their names are the application variable `regions`, too.
     #[serde(default)]
     pub(crate) regions: BTreeMap<Region, RegionConfig>,
+    /// What fails together within the region, this host with it.
+    pub(crate) zone: Option<Zone>,
+    /// Where other hosts reach this one's front door, if not at the address that it listens on.
+    pub(crate) advertise: Option<String>,
+    /// How operators reach this host.
+    #[serde(default)]
+    pub(crate) management: ManagementConfig,
+    /// Whose components are run.
+    #[serde(default)]
+    pub(crate) signatures: SignatureConfig,
+}
+
+/// The `[management]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct ManagementConfig {
+    /// Where operators are listened to.
+    pub(crate) listen: SocketAddr,
+    /// The time from one supervision step to the next.
+    pub(crate) interval_ms: u64,
+    /// The certificate to show operators. Without one, HTTP is spoken in the clear.
+    pub(crate) tls: Option<TlsConfig>,
+}
+
+impl Default for ManagementConfig {
+    fn default() -> Self {
+        Self {
+            listen: (Ipv4Addr::LOCALHOST, 0).into(),
+            interval_ms: 1_000,
+            tls: None,
+        }
+    }
+}
+
+/// The `[management.tls]` table.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct TlsConfig {
+    /// PEM: the certificate, and those between it and its root.
+    pub(crate) cert_file: PathBuf,
+    /// PEM: its private key.
+    pub(crate) key_file: PathBuf,
+}
+
+/// The `[signatures]` table.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct SignatureConfig {
+    /// PEM files of public keys. What one of them has signed is run.
+    pub(crate) keys: Vec<PathBuf>,
+    /// Whether a component that is not signed is run too.
+    pub(crate) allow_unsigned: bool,
 }
 
 /// What is said of one region.
@@ -90,6 +145,22 @@ pub(crate) enum ConfigError {
         /// The file.
         path: PathBuf,
     },
+    /// Not where a front door can be.
+    #[error("{} says advertise = \"{advertise}\", and that is no address such as http://192.0.2.1:3000", path.display())]
+    Advertise {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        advertise: String,
+    },
+    /// Too seldom: other hosts would take this one for gone.
+    #[error("{} says management.interval_ms = {interval_ms}; it can be 100 to 2000", path.display())]
+    Interval {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        interval_ms: u64,
+    },
     /// This host's region is not among the regions.
     #[error("{} says region = \"{region}\" and has no [regions.{region}]", path.display())]
     UnknownRegion {
@@ -115,7 +186,25 @@ impl RuntimeConfig {
             source: Box::new(source),
         })?;
         config.check_regions(path)?;
+        config.check_management(path)?;
         Ok(config)
+    }
+
+    fn check_management(&self, path: &Path) -> Result<(), ConfigError> {
+        if let Some(advertise) = &self.advertise {
+            Sibling::new("", advertise, []).map_err(|_| ConfigError::Advertise {
+                path: path.to_owned(),
+                advertise: advertise.clone(),
+            })?;
+        }
+        let interval_ms = self.management.interval_ms;
+        if !(100..=2 * BEAT_MS).contains(&interval_ms) {
+            return Err(ConfigError::Interval {
+                path: path.to_owned(),
+                interval_ms,
+            });
+        }
+        Ok(())
     }
 
     fn check_regions(&self, path: &Path) -> Result<(), ConfigError> {
@@ -262,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn regions_that_do_not_fit_are_refused() {
+    fn what_does_not_fit_is_refused() {
         for (text, said) in [
             ("[regions.us]\n", "say region ="),
             ("region = \"eu\"\n[regions.us]\n", "no [regions.eu]"),
@@ -272,6 +361,9 @@ mod tests {
                 "region = \"eu\"\n[regions.eu.nats]\nserver = 1\n",
                 "unknown field",
             ),
+            ("advertise = \"https://host\"\n", "http://192.0.2.1:3000"),
+            ("[management]\ninterval_ms = 5000\n", "100 to 2000"),
+            ("zone = \"Room 1\"\n", "zone"),
         ] {
             let error = read(text).unwrap_err();
             assert!(error.contains(said), "{text}: {error}");

@@ -14,7 +14,7 @@ use thiserror::Error;
 use crate::manifest::Variable;
 
 /// The variable of the application that holds the key.
-const VARIABLE: &str = "session_key";
+pub(crate) const VARIABLE: &str = "session_key";
 
 /// What sets it.
 pub(crate) const ENVIRONMENT: &str = "SPIN_VARIABLE_SESSION_KEY";

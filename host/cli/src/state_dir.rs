@@ -2,9 +2,10 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use starling_supervision::HostId;
 use thiserror::Error;
 
 /// A state directory that this process holds.
@@ -98,6 +99,55 @@ impl StateDir {
             .map_err(|source| StateDirError::Io { path, source })
     }
 
+    /// Where a file of this name is, or would be.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a text that nobody but this user may read, whole or not at all.
+    pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StateDirError> {
+        let new = path.with_extension("new");
+        let write = || {
+            match fs::remove_file(&new) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            let mut file = File::options()
+                .write(true)
+                .create_new(true)
+                .mode(0o600)
+                .open(&new)?;
+            file.write_all(text.as_bytes())?;
+            file.sync_all()?;
+            fs::rename(&new, path)
+        };
+        write().map_err(|source| StateDirError::Io {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// The name of the host in its fleet: made at its first start, of the region and of chance, and kept.
+    pub(crate) fn host_id(&self, region: &str) -> Result<HostId, StateDirError> {
+        let path = self.file("host-id");
+        let failed = |source| StateDirError::Io {
+            path: path.clone(),
+            source,
+        };
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let mut chance = [0; 4];
+                getrandom::fill(&mut chance).map_err(|error| failed(error.into()))?;
+                let id = format!("{region}-{:08x}", u32::from_ne_bytes(chance));
+                Self::write_private(&path, &id)?;
+                id
+            }
+            read => read.map_err(failed)?,
+        };
+        let invalid = |error| failed(io::Error::new(io::ErrorKind::InvalidData, error));
+        text.trim().parse().map_err(invalid)
+    }
+
     /// Where compiled components are kept.
     pub(crate) fn cache(&self) -> PathBuf {
         self.path.join("cache")
@@ -125,6 +175,19 @@ mod tests {
         );
         drop(held);
         StateDir::hold(&path).unwrap();
+    }
+
+    #[test]
+    fn a_host_keeps_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let held = StateDir::hold(&folder.path().join("state")).unwrap();
+        let id = held.host_id("eu").unwrap();
+        assert!(id.as_str().starts_with("eu-"), "{id}");
+        // Wherever it is moved to.
+        assert_eq!(held.host_id("us").unwrap(), id);
+        fs::write(held.file("host-id"), "").unwrap();
+        let error = held.host_id("eu").unwrap_err().to_string();
+        assert!(error.contains("host-id"), "{error}");
     }
 
     #[test]

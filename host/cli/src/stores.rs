@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
-use starling_kv::layer::{Limit, ReadOnly, Timeout, Timeouts};
+use starling_kv::layer::{Limit, Observe, ReadOnly, Timeout, Timeouts};
 use starling_kv::{BoxError, Limits, Memory, Store};
 use starling_kv_embedded::EmbeddedStore;
 use starling_kv_nats::{Acks, Regions, Replicated, StoreReport};
@@ -14,6 +14,7 @@ use starling_kv_redis::RedisStore;
 use thiserror::Error;
 use tokio::runtime::Runtime;
 
+use crate::metrics::Durations;
 use crate::runtime_config::RuntimeConfig;
 use crate::state_dir::StateDir;
 
@@ -22,6 +23,12 @@ const TIMEOUTS: Timeouts = Timeouts {
     read: Duration::from_secs(2),
     write: Duration::from_secs(4),
 };
+
+/// What the names of buckets in NATS begin with, unless said.
+const BUCKET: &str = "voicemail";
+
+/// The label of the store that the hosts of a fleet know each other by.
+pub(crate) const FLEET: &str = "fleet";
 
 /// Where one store lives.
 #[derive(Clone, Debug, Deserialize)]
@@ -60,6 +67,25 @@ pub(crate) enum StoreConfig {
     Memory {},
 }
 
+impl StoreConfig {
+    /// Where the fleet's state lives if that is not said: beside what this says, where all hosts of the region find it.
+    /// `None` is the state directory.
+    fn for_fleet(&self) -> Option<Self> {
+        let mut config = self.clone();
+        match &mut config {
+            Self::Embedded { .. } => return None,
+            Self::Nats { bucket, acks, .. } => {
+                let of_voicemail = bucket.as_deref().unwrap_or(BUCKET);
+                *bucket = Some(format!("{of_voicemail}-fleet"));
+                *acks = Acks::default();
+            }
+            Self::Redis(config) => config.namespace.push_str("-fleet"),
+            Self::Memory {} => {}
+        }
+        Some(config)
+    }
+}
+
 /// A store that did not open.
 #[derive(Debug, Error)]
 #[error("the key-value store `{label}` does not open")]
@@ -75,6 +101,8 @@ struct NoRegions;
 
 /// The stores of a host, by label, and what runs behind them.
 pub(crate) struct Stores {
+    /// Where it is counted how long their operations take.
+    durations: Durations,
     by_label: HashMap<String, Arc<dyn Store>>,
     replicated: Vec<(String, Replicated)>,
     /// Where connections to servers live, apart from the event loops. Kept for as long as the stores are.
@@ -90,8 +118,10 @@ impl Stores {
         labels: impl IntoIterator<Item = &'a str>,
         config: &RuntimeConfig,
         state_dir: &StateDir,
+        durations: &Durations,
     ) -> Result<Self, StoreError> {
         let mut stores = Self {
+            durations: durations.clone(),
             by_label: HashMap::new(),
             replicated: Vec::new(),
             runtime: None,
@@ -122,8 +152,13 @@ impl Stores {
             cache_bytes: None,
             free_bytes_min: None,
         };
-        let store = match config.key_value_store.get(label).unwrap_or(&embedded) {
-            StoreConfig::Memory {} => layered(Memory::default()),
+        let configured = config.key_value_store.get(label).cloned();
+        let configured = configured.or_else(|| match label {
+            FLEET => config.key_value_store.get("default")?.for_fleet(),
+            _ => None,
+        });
+        let store = match &configured.unwrap_or(embedded) {
+            StoreConfig::Memory {} => self.layered(label, Memory::default()),
             StoreConfig::Embedded {
                 path,
                 cache_bytes,
@@ -133,9 +168,9 @@ impl Stores {
                 let mut config = starling_kv_embedded::Config::new(path);
                 config.cache_bytes = cache_bytes.unwrap_or(config.cache_bytes);
                 config.free_bytes_min = free_bytes_min.unwrap_or(config.free_bytes_min);
-                layered(EmbeddedStore::open(config)?)
+                self.layered(label, EmbeddedStore::open(config)?)
             }
-            StoreConfig::Redis(config) => layered(RedisStore::open(config)?),
+            StoreConfig::Redis(config) => self.layered(label, RedisStore::open(config)?),
             StoreConfig::Nats {
                 bucket,
                 replicas,
@@ -144,7 +179,7 @@ impl Stores {
                 sync_always,
                 new_region,
             } => {
-                let bucket = bucket.as_deref().unwrap_or("voicemail");
+                let bucket = bucket.as_deref().unwrap_or(BUCKET);
                 let mut store = starling_kv_nats::StoreConfig::new(bucket);
                 store.replicas = replicas.unwrap_or(store.replicas);
                 store.acks = *acks;
@@ -154,9 +189,10 @@ impl Stores {
                 let replicated = self.open_replicated(config, store, regions)?;
                 for (region, replica) in replicated.replicas() {
                     let label = format!("{label}@{region}");
-                    self.by_label.insert(label, layered(ReadOnly::new(replica)));
+                    let replica = self.layered(&label, ReadOnly::new(replica));
+                    self.by_label.insert(label, replica);
                 }
-                let own = layered(replicated.own());
+                let own = self.layered(label, replicated.own());
                 if !own.capabilities().durable {
                     tracing::warn!(
                         label,
@@ -204,6 +240,12 @@ impl Stores {
         })
     }
 
+    /// What holds for every provider alike.
+    fn layered(&self, label: &str, store: impl Store) -> Arc<dyn Store> {
+        let bounded = Limit::new(Timeout::new(store, TIMEOUTS), Limits::DEFAULT);
+        Arc::new(Observe::new(bounded, self.durations.of_store(label)))
+    }
+
     /// The store with this label.
     pub(crate) fn get(&self, label: &str) -> Option<Arc<dyn Store>> {
         self.by_label.get(label).cloned()
@@ -237,9 +279,4 @@ impl Drop for Stores {
             runtime.shutdown_background();
         }
     }
-}
-
-/// What holds for every provider alike.
-fn layered(store: impl Store) -> Arc<dyn Store> {
-    Arc::new(Limit::new(Timeout::new(store, TIMEOUTS), Limits::DEFAULT))
 }

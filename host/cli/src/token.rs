@@ -36,16 +36,18 @@ impl std::str::FromStr for Ttl {
     type Err = TtlError;
 
     fn from_str(text: &str) -> Result<Self, TtlError> {
-        let span: Span = text.parse().map_err(|_| TtlError::Malformed)?;
-        // Months and years have no fixed length: they are no durations here.
-        let duration = span
-            .to_duration(SpanRelativeTo::days_are_24_hours())
-            .map_err(|_| TtlError::Malformed)?;
+        let duration = duration(text).ok_or(TtlError::Malformed)?;
         if !(TTL_MIN..=TTL_MAX).contains(&duration) {
             return Err(TtlError::Bounds);
         }
         Ok(Self(duration.as_secs().unsigned_abs()))
     }
+}
+
+/// A duration as people say it, such as `15m`. Months and years have no fixed length: they are no durations here.
+pub(crate) fn duration(text: &str) -> Option<SignedDuration> {
+    let span: Span = text.parse().ok()?;
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
 }
 
 /// Prints a token, alone on its line.

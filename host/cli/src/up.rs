@@ -10,18 +10,23 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use starling_engine::{AllowedHosts, Component, Engine, Grant};
-use starling_server::{Admin, Drain, Route, Routes, Server, Timer, drain};
+use starling_engine::{AllowedHosts, Engine, Grant, Versions};
+use starling_server::{
+    Admin, Drain, ReadinessLatch, Route, Routes, Server, Siblings, Timer, drain,
+};
+use starling_telemetry::attribute;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, HostPages};
 use crate::args::Up;
 use crate::listing;
+use crate::management;
 use crate::manifest::{self, Manifest};
+use crate::metrics::Durations;
 use crate::runtime_config::RuntimeConfig;
 use crate::session_key::{self, Source};
 use crate::state_dir::StateDir;
-use crate::stores::Stores;
+use crate::stores::{FLEET, Stores};
 use crate::template::expand;
 use crate::variables;
 
@@ -50,25 +55,67 @@ pub(crate) fn run(args: &Up) -> Result<()> {
 
     let admin = Admin::listen(args.admin_listen)
         .with_context(|| format!("{} cannot be listened on", args.admin_listen))?;
-    let stores = Arc::new(open_stores(&manifest, &config, &state_dir)?);
-    let components = load(&manifest, &config, &variables, &state_dir, &stores)?;
+    let durations = Durations::default();
+    let stores = Arc::new(open_stores(&manifest, &config, &state_dir, &durations)?);
+    let engine = Arc::new(start_engine(&manifest, &config, &state_dir)?);
+    let components = load(&manifest, &engine, &variables, &stores)?;
     let routes = routes(&manifest, &components)?;
     let timers = timers(&manifest, &components)?;
     let limits = config.limits.server();
     let notice = limits.drain_notice;
     raise_open_files();
     let event_loops = event_loops(args, config.limits.engine().instances_max);
-    let server =
-        Server::listen(args.listen, routes.clone(), limits, event_loops)?.with_timers(timers);
+    // Who is not managed has nobody who would say that it is ready.
+    let readiness = match manifest.management {
+        Some(_) => ReadinessLatch::default(),
+        None => ReadinessLatch::ready(),
+    };
+    let siblings = Siblings::default();
+    let server = Server::listen(args.listen, routes.clone(), limits, event_loops)?
+        .with_timers(timers)
+        .with_readiness(readiness.clone())
+        .with_siblings(siblings.clone())
+        .with_observer(Arc::new(durations.clone()));
+    let mut versions: Vec<_> = components.values().map(|(of, _)| of.clone()).collect();
+    let management = match &manifest.management {
+        Some(file) => Some(
+            management::Setup {
+                file,
+                config: &config,
+                state_dir: &state_dir,
+                stores: &stores,
+                engine,
+                components: components.into_values().collect(),
+                routes: manifest.routes.clone(),
+                variables: &variables,
+                insecure_open: args.insecure_open,
+                front: server.address(),
+                event_loops,
+                readiness: readiness.clone(),
+                siblings,
+            }
+            .start()?,
+        ),
+        None => None,
+    };
+    versions.extend(management.iter().map(|managed| managed.versions.clone()));
 
+    let (drain, draining) = drain();
     state_dir.write_down(admin::ADDRESS_FILE, &admin.address().to_string())?;
     admin.serve(HostPages {
         region: config.variable("region"),
         stores: stores.clone(),
+        durations,
+        versions,
+        readiness,
+        draining: draining.clone(),
+        fleet: management.as_ref().map(|managed| managed.fleet.clone()),
     })?;
 
-    let (drain, draining) = drain();
     go_on_signal(drain, notice)?;
+    if let Some(management) = management {
+        management.run(&state_dir, &draining)?;
+    }
     let mut stdout = io::stdout();
     // Nobody may be reading; that is no reason not to serve.
     let _ = stdout.write_all(listing::serving(server.address(), &routes).as_bytes());
@@ -106,46 +153,85 @@ fn session_key(source: Source, state_dir: &StateDir) -> Result<Option<String>> {
 }
 
 /// Opens the stores that components name.
+///
+/// What the fleet knows of itself is not for applications: with it, one could steer the hosts.
 fn open_stores(
     manifest: &Manifest,
     config: &RuntimeConfig,
     state_dir: &StateDir,
+    durations: &Durations,
 ) -> Result<Stores> {
     let components = manifest.components.values();
     let labels = components.flat_map(|component| {
         let of_spin = component.key_value_stores.iter();
         of_spin.chain(&component.host_stores)
     });
-    Ok(Stores::open(labels.map(String::as_str), config, state_dir)?)
+    let labels: Vec<_> = labels.map(String::as_str).collect();
+    if manifest.management.is_some() && labels.contains(&FLEET) {
+        bail!(
+            "a component names the key-value store `{FLEET}`, which is the management component's alone; \
+             give the store another label"
+        );
+    }
+    let fleet = manifest.management.iter().map(|_| FLEET);
+    Ok(Stores::open(
+        labels.into_iter().chain(fleet),
+        config,
+        state_dir,
+        durations,
+    )?)
+}
+
+fn start_engine(
+    manifest: &Manifest,
+    config: &RuntimeConfig,
+    state_dir: &StateDir,
+) -> Result<Engine> {
+    let mut components = u32::try_from(manifest.components.len())?;
+    if manifest.management.is_some() {
+        // Two versions of each while one takes over from the other, and the component that sees to it.
+        components = 2 * components + 1;
+    }
+    let limits = config.limits.engine();
+    Ok(Engine::start(limits, components, &state_dir.cache())?)
 }
 
 /// Makes the components ready.
 fn load(
     manifest: &Manifest,
-    config: &RuntimeConfig,
+    engine: &Engine,
     variables: &BTreeMap<String, String>,
-    state_dir: &StateDir,
     stores: &Stores,
-) -> Result<BTreeMap<String, Component>> {
-    let count = u32::try_from(manifest.components.len())?;
-    let engine = Engine::start(config.limits.engine(), count, &state_dir.cache())?;
+) -> Result<BTreeMap<String, (Versions, Grant)>> {
     let load_one = |(id, component): (&String, &manifest::Component)| {
         let grant = grant(component, variables, stores).with_context(|| {
             format!("component `{id}` cannot be given what its manifest asks for")
         })?;
-        let bytes = fs::read(&component.source).with_context(|| {
-            format!(
-                "component `{id}` has no file {}; build the application first",
-                component.source.display()
-            )
-        })?;
-        let loaded = engine.load(id, &bytes, grant).with_context(|| {
+        let bytes = match fs::read(&component.source) {
+            Err(error)
+                if error.kind() == io::ErrorKind::NotFound && manifest.management.is_some() =>
+            {
+                tracing::warn!(
+                    { attribute::COMPONENT } = id,
+                    file = %component.source.display(),
+                    "there is no such file: the component comes from the fleet, or is not served"
+                );
+                return Ok((id.clone(), (Versions::none(id), grant)));
+            }
+            read => read.with_context(|| {
+                format!(
+                    "component `{id}` has no file {}; build the application first",
+                    component.source.display()
+                )
+            })?,
+        };
+        let loaded = engine.load(id, &bytes, grant.clone()).with_context(|| {
             format!(
                 "component `{id}` cannot be run from {}",
                 component.source.display()
             )
         })?;
-        Ok((id.clone(), loaded))
+        Ok((id.clone(), (Versions::only(loaded), grant)))
     };
     manifest.components.iter().map(load_one).collect()
 }
@@ -176,28 +262,32 @@ fn grant(
             .flat_map(|label| stores.with_replicas(label))
             .collect(),
         allowed_hosts,
+        management: None,
     })
 }
 
 fn routes(
     manifest: &Manifest,
-    components: &BTreeMap<String, Component>,
-) -> Result<Routes<Component>> {
+    components: &BTreeMap<String, (Versions, Grant)>,
+) -> Result<Routes<Versions>> {
     let routes = manifest.routes.iter().map(|(pattern, id)| {
         Ok(Route {
             pattern: pattern.parse()?,
             component: id.clone(),
-            target: components[id].clone(),
+            target: components[id].0.clone(),
         })
     });
     Ok(Routes::new(routes.collect::<Result<_>>()?)?)
 }
 
-fn timers(manifest: &Manifest, components: &BTreeMap<String, Component>) -> Result<Vec<Timer>> {
+fn timers(
+    manifest: &Manifest,
+    components: &BTreeMap<String, (Versions, Grant)>,
+) -> Result<Vec<Timer>> {
     let timers = manifest.components.iter().filter_map(|(id, component)| {
         let timer = component.timer.as_ref()?;
         let interval = Duration::from_millis(timer.interval_ms);
-        let made = Timer::new(components[id].clone(), &timer.path, interval);
+        let made = Timer::new(components[id].0.clone(), &timer.path, interval);
         Some(made.with_context(|| format!("component `{id}` cannot have its timer")))
     });
     timers.collect()

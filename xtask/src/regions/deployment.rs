@@ -349,7 +349,8 @@ fn host_config<'r>(own: &str, regions: impl Iterator<Item = (&'r str, u16)>) -> 
     let _ = write!(
         text,
         "\n[key_value_store.default]\ntype = \"nats\"\nsync_always = true\n\
-         \n[limits]\ndrain_timeout_ms = {DRAIN_MS}\n"
+         \n[limits]\ndrain_timeout_ms = {DRAIN_MS}\n\
+         \n[signatures]\nallow_unsigned = true\n"
     );
     text
 }
