@@ -34,12 +34,46 @@ impl App {
     /// Where spin.toml names a component in a folder that cargo does not build into.
     #[must_use]
     pub fn guarded_voicemail() -> Self {
-        const BUILT: &str = "target/wasm32-wasip2/release/voicemail.wasm";
         let manifest = std::fs::read_to_string(paths::root().join("spin.toml"))
             .expect("spin.toml is readable");
-        assert!(manifest.contains(BUILT), "spin.toml does not name {BUILT}");
-        let built = paths::component("voicemail.wasm");
-        let app = Self::new(&manifest.replace(BUILT, &built.display().to_string()));
+        let management = format!("[application.tool.starling]\n{}", management_line(BUILT));
+        assert!(
+            manifest.contains(&management),
+            "spin.toml does not have {management}"
+        );
+        Self::shared(&built(&manifest.replace(&management, "")))
+    }
+
+    /// The voicemail application under management, as in the repository, and without limits of rate.
+    ///
+    /// # Panics
+    ///
+    /// Where spin.toml names a component in a folder that cargo does not build into.
+    #[must_use]
+    pub fn managed_voicemail() -> Self {
+        let manifest = std::fs::read_to_string(paths::root().join("spin.toml"))
+            .expect("spin.toml is readable");
+        Self {
+            open: true,
+            ..Self::shared(&built(&manifest))
+        }
+    }
+
+    /// The tests' own component under every path and under management, with the store `default`.
+    #[must_use]
+    pub fn managed_guest() -> Self {
+        let folder = paths::component("management.wasm");
+        let folder = folder.parent().expect("a file is in a folder");
+        Self::shared(&format!(
+            "{}\nkey_value_stores = [\"default\"]\n[application.tool.starling]\n{}\n",
+            guest_manifest("/..."),
+            management_line(&folder.display().to_string())
+        ))
+    }
+
+    /// A manifest whose components others compile too.
+    fn shared(manifest: &str) -> Self {
+        let app = Self::new(manifest);
         compiled::share(&app.path("spin.toml"), &app.path("state"));
         app
     }
@@ -110,6 +144,22 @@ impl App {
     pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+/// The folder of the components in the repository's manifest.
+const BUILT: &str = "target/wasm32-wasip2/release";
+
+/// The repository's manifest with the files that cargo built, wherever that was.
+fn built(manifest: &str) -> String {
+    let voicemail = paths::component("voicemail.wasm");
+    let folder = voicemail.parent().expect("a file is in a folder");
+    assert!(manifest.contains(BUILT), "spin.toml does not name {BUILT}");
+    manifest.replace(BUILT, &folder.display().to_string())
+}
+
+/// The line that gives an application its management.
+fn management_line(folder: &str) -> String {
+    format!("management = \"{folder}/management.wasm\"")
 }
 
 /// A manifest that serves the tests' own component, as `guest`, at `route`. Its last table is the component's, so that

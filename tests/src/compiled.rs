@@ -1,10 +1,11 @@
-//! The voicemail component compiled once for all tests of a run: each host would otherwise spend seconds on it.
+//! Components compiled once for all tests of a run: each host would otherwise spend seconds on it.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 
 use crate::paths;
 
@@ -17,9 +18,12 @@ const CACHE: &str = "cache";
 ///
 /// Where it cannot be compiled or copied.
 pub fn share(manifest: &Path, state: &Path) {
-    static COMPILED: OnceLock<PathBuf> = OnceLock::new();
-    let compiled = COMPILED.get_or_init(|| {
-        let state = paths::emptied("compiled");
+    static COMPILED: Mutex<BTreeMap<Vec<PathBuf>, PathBuf>> = Mutex::new(BTreeMap::new());
+    let components = components(manifest);
+    let mut known = COMPILED.lock().unwrap_or_else(PoisonError::into_inner);
+    let folders = known.len();
+    let compiled = known.entry(components).or_insert_with(|| {
+        let state = paths::emptied(&format!("compiled-{folders}"));
         compile(manifest, &state);
         state.join(CACHE)
     });
@@ -33,6 +37,13 @@ pub fn share(manifest: &Path, state: &Path) {
         let file = file.expect("it can be listed");
         std::fs::copy(file.path(), cache.join(file.file_name())).expect("it can be copied");
     }
+}
+
+/// The files that a manifest names.
+fn components(manifest: &Path) -> Vec<PathBuf> {
+    let text = std::fs::read_to_string(manifest).expect("a manifest is readable");
+    let words = text.split('"').filter(|word| word.ends_with(".wasm"));
+    words.map(PathBuf::from).collect()
 }
 
 /// Runs a host for as long as it takes to serve.

@@ -8,12 +8,14 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use rustix::process::Signal;
 use starling_test_servers::{Direction, NatsServer, Proxy};
 use tokio::time::timeout;
 
 use crate::app::App;
 use crate::client::{Answer, Call};
 use crate::host::{Host, Launch, PATIENCE};
+use crate::traffic::Backend;
 
 /// How long to wait before something is looked at again.
 pub const POLL: Duration = Duration::from_millis(25);
@@ -49,7 +51,7 @@ struct Slot {
     host: Option<Host>,
 }
 
-/// How the store of each region is configured.
+/// What a deployment is made of.
 #[derive(Clone, Debug)]
 pub struct Shape<'s> {
     /// The names of the regions.
@@ -58,6 +60,21 @@ pub struct Shape<'s> {
     pub hosts: usize,
     /// More lines for `[key_value_store.default]`.
     pub store: &'s str,
+    /// What each host serves.
+    pub app: fn() -> App,
+    /// More tables for each host's configuration.
+    pub config: &'s str,
+}
+
+impl Shape<'_> {
+    /// One region with one host that serves voicemail: what a test does not change.
+    pub const VOICEMAIL: Self = Self {
+        regions: &["eu"],
+        hosts: 1,
+        store: "",
+        app: App::voicemail,
+        config: "",
+    };
 }
 
 impl Deployment {
@@ -85,25 +102,26 @@ impl Deployment {
         let mut regions = Vec::new();
         for (from, nats) in servers.into_iter().enumerate() {
             let name = shape.regions[from].to_owned();
-            let mut config = format!("region = {name:?}\n");
+            let config = format!("region = {name:?}\n");
+            let mut tables = String::new();
             for (to, other) in shape.regions.iter().enumerate() {
                 let address = links[from][to]
                     .as_ref()
                     .map_or(nats.address(), Proxy::address);
                 let _ = writeln!(
-                    config,
+                    tables,
                     "[regions.{other}.nats]\nservers = [\"nats://{address}\"]"
                 );
             }
             let _ = writeln!(
-                config,
-                "[key_value_store.default]\ntype = \"nats\"\nsync_always = true\n{}",
-                shape.store
+                tables,
+                "[key_value_store.default]\ntype = \"nats\"\nsync_always = true\n{}\n{}",
+                shape.store, shape.config
             );
             let mut hosts = Vec::new();
-            for _ in 0..shape.hosts {
-                let app = App::voicemail();
-                let launch = app.launch_with(&config);
+            for zone in ('a'..='z').take(shape.hosts) {
+                let app = (shape.app)();
+                let launch = app.launch_with(&format!("{config}zone = \"{zone}\"\n{tables}"));
                 hosts.push(Slot {
                     _app: app,
                     launch,
@@ -158,6 +176,32 @@ impl Deployment {
     pub async fn kill_host(&mut self, region: usize, host: usize) {
         if let Some(host) = self.regions[region].hosts[host].host.take() {
             host.kill().await;
+        }
+    }
+
+    /// All hosts that are up, as a traffic manager knows them.
+    #[must_use]
+    pub fn backends(&self) -> Vec<Backend> {
+        let slots = self.regions.iter().flat_map(|region| &region.hosts);
+        let backend = |host: &Host| Backend {
+            front: host.address(),
+            health: host.admin(),
+        };
+        slots
+            .filter_map(|slot| slot.host.as_ref().map(backend))
+            .collect()
+    }
+
+    /// Ends a whole region at once: its hosts and its server.
+    pub async fn kill_region(&mut self, region: usize) {
+        for host in &self.regions[region].hosts {
+            if let Some(host) = &host.host {
+                host.signal(Signal::KILL);
+            }
+        }
+        self.regions[region].nats.kill();
+        for host in 0..self.regions[region].hosts.len() {
+            self.kill_host(region, host).await;
         }
     }
 

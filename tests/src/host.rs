@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use crate::operator::Operator;
 use crate::paths;
 
 /// Longest wait for a host to serve, to exit or to say something. Never a measurement: it only ends a test that hangs.
@@ -234,6 +235,18 @@ impl Host {
         let said = String::from_utf8_lossy(&asked.stderr);
         assert!(asked.status.success(), "{said}");
         String::from_utf8_lossy(&asked.stdout).into_owned()
+    }
+
+    /// Its state directory.
+    #[must_use]
+    pub fn state(&self) -> &Path {
+        &self.launch.state
+    }
+
+    /// A shell on its machine.
+    #[must_use]
+    pub fn operator(&self) -> Operator {
+        Operator::at(&self.launch.state)
     }
 
     /// What it printed on standard output so far.

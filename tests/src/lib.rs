@@ -7,9 +7,13 @@
 //! - [`app`] writes manifests for the voicemail application and for the tests' own component;
 //! - [`compiled`] lets hosts share what one of them has compiled;
 //! - [`deployment`] is several regions, each with its NATS and its hosts, and a network between them that breaks;
+//! - [`operator`] is a shell on a host's machine, and [`versions`] are components to deploy from it;
+//! - [`load`] is clients that go on meanwhile, and what became of their requests;
+//! - [`traffic`] is what stands in front of a fleet: who is sent where, and retries;
 //! - [`mailbox`] speaks the voicemail API;
 //! - [`audio`] makes speech in the encodings that callers send;
 //! - [`readme`] reads the commands that README.md tells its readers to run;
+//! - [`table`] is what benchmarks print;
 //! - [`random`] is a seeded source of choices, so that a failure can be repeated.
 //!
 //! Helpers panic with what a person needs to know, because that is how a test fails.
@@ -20,8 +24,13 @@ pub mod client;
 pub mod compiled;
 pub mod deployment;
 pub mod host;
+pub mod load;
 pub mod mailbox;
+pub mod operator;
 pub mod paths;
 pub mod random;
 pub mod readme;
+pub mod table;
+pub mod traffic;
+pub mod versions;
 pub mod wire;

@@ -323,7 +323,7 @@ async fn acknowledged_is_everywhere_after_servers_hosts_and_links_have_failed() 
     let mut deployment = Deployment::start(&Shape {
         regions: &REGIONS,
         hosts: HOSTS,
-        store: "",
+        ..Shape::VOICEMAIL
     })
     .await;
     let mut mailboxes = Vec::new();

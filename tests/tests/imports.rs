@@ -91,6 +91,20 @@ fn voicemail_imports_only_what_stock_spin_offers() {
 }
 
 #[test]
+fn management_imports_besides_what_manages_its_host() {
+    let imports = imports("management.wasm");
+    let (own, others): (BTreeSet<_>, BTreeSet<_>) = imports
+        .into_iter()
+        .partition(|import| import.starts_with("starling:management/"));
+    assert_eq!(own.len(), 4, "{own:?}");
+    let refused: Vec<_> = others
+        .iter()
+        .filter(|import| !spin_offers(import))
+        .collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+#[test]
 fn voicemail_handles_requests_as_stock_spin_sends_them() {
     let exports = exports("voicemail.wasm");
     assert!(exports.contains("wasi:http/handler@0.3.0"), "{exports:?}");

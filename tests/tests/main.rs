@@ -8,6 +8,7 @@ mod crash;
 mod demonstration;
 mod disk;
 mod drain;
+mod fleet;
 mod guests;
 mod imports;
 mod manifest;

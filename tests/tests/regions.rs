@@ -20,13 +20,13 @@ const AP: usize = 2;
 const THREE: Shape<'static> = Shape {
     regions: &["eu", "us", "ap"],
     hosts: 1,
-    store: "",
+    ..Shape::VOICEMAIL
 };
 
 const TWO: Shape<'static> = Shape {
     regions: &["eu", "us"],
     hosts: 1,
-    store: "",
+    ..Shape::VOICEMAIL
 };
 
 /// Waits until a host shows exactly these messages, in any order.

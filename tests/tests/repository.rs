@@ -22,14 +22,40 @@ const ARROWS: &[(&str, &[&str])] = &[
         "starling-server",
         &["starling-engine", "starling-kv", "starling-telemetry"],
     ),
+    ("starling-supervision", &["starling-mailbox"]),
+    (
+        "starling-fleet",
+        &[
+            "starling-engine",
+            "starling-kv",
+            "starling-mailbox",
+            "starling-server",
+            "starling-supervision",
+            "starling-telemetry",
+        ],
+    ),
+    ("starling-operator", &[]),
     (
         "starling-voicemail",
         &["starling-access", "starling-mailbox"],
     ),
+    (
+        "starling-management",
+        &[
+            "starling-access",
+            "starling-mailbox",
+            "starling-supervision",
+        ],
+    ),
     ("starling-test-guest", &[]),
     (
         "starling-fuzz",
-        &["starling-access", "starling-mailbox", "starling-voicemail"],
+        &[
+            "starling-access",
+            "starling-mailbox",
+            "starling-supervision",
+            "starling-voicemail",
+        ],
     ),
     ("xtask", &[]),
     ("starling-test-servers", &[]),
@@ -39,12 +65,15 @@ const ARROWS: &[(&str, &[&str])] = &[
         &[
             "starling-access",
             "starling-engine",
+            "starling-fleet",
             "starling-kv",
             "starling-kv-embedded",
             "starling-kv-nats",
             "starling-kv-redis",
             "starling-mailbox",
+            "starling-operator",
             "starling-server",
+            "starling-supervision",
             "starling-telemetry",
         ],
     ),
@@ -68,6 +97,24 @@ const ABSENT: &[(&str, &[&str])] = &[
             "getrandom",
         ],
     ),
+    // What supervises: as pure.
+    (
+        "starling-supervision",
+        &[
+            "wasm",
+            "wit-",
+            "spin-",
+            "tokio",
+            "async-",
+            "hyper",
+            "rustix",
+            "mio",
+            "rand",
+            "getrandom",
+        ],
+    ),
+    // What operators use knows hosts by their API alone.
+    ("starling-operator", &["wasmtime", "fjall", "aws-lc"]),
     // Providers and their interface: no runtime of WebAssembly, no HTTP.
     ("starling-kv", &["wasm", "hyper", "spin-"]),
     ("starling-kv-embedded", &["wasm", "hyper", "spin-"]),

@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures::StreamExt as _;
-use serde_json::json;
 use starling_kv::Store;
 use starling_kv_embedded::EmbeddedStore;
 use starling_kv_nats::{NatsStore, Regions, Replicated, StoreConfig, SystemConfig};
 use starling_test_servers::{Direction, NatsServer, Proxy};
+use starling_tests::table::Options;
 use tempfile::TempDir;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 
@@ -41,43 +41,8 @@ Usage: cargo xtask bench -- [--seconds N] [--json]
   --json       one JSON object a line: name, value, unit
 ";
 
-struct Options {
-    seconds: u64,
-    json: bool,
-}
-
-/// What was asked for; nothing where it was not understood. `--bench` is cargo's own.
-fn options() -> Option<Options> {
-    let mut options = Options {
-        seconds: 6,
-        json: false,
-    };
-    let mut arguments = std::env::args().skip(1);
-    while let Some(argument) = arguments.next() {
-        match argument.as_str() {
-            "--bench" => {}
-            "--json" => options.json = true,
-            "--seconds" => options.seconds = arguments.next()?.parse().ok()?,
-            _ => return None,
-        }
-    }
-    Some(options)
-}
-
 fn main() {
-    let Some(options) = options() else {
-        print!("{HELP}");
-        std::process::exit(2);
-    };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
-    runtime.block_on(async {
-        if !options.json {
-            println!("| what | value | unit |\n|---|---:|---|");
-        }
+    Options::measure(HELP, async |options| {
         for (medium, rate) in [
             (Medium::Disk, 200),
             (Medium::Memory, 200),
@@ -89,14 +54,6 @@ fn main() {
         }
         reads(&options).await;
     });
-}
-
-fn row(options: &Options, name: &str, value: f64, unit: &str) {
-    if options.json {
-        println!("{}", json!({"name": name, "value": value, "unit": unit}));
-    } else {
-        println!("| {name} | {value:.2} | {unit} |");
-    }
 }
 
 /// What the servers' stores are on.
@@ -242,10 +199,10 @@ async fn lag(options: &Options, medium: Medium, rate: u64, delay: Duration) {
     let delay_ms = delay.as_millis();
     let medium = medium.name();
     let what = |of: &str| format!("{of}, {rate} writes/s on {medium}, one-way delay {delay_ms} ms");
-    row(options, &what("writes"), achieved, "writes/s");
+    options.row(&what("writes"), achieved, "writes/s");
     for (name, share) in [("lag p50", 0.5), ("lag p99", 0.99)] {
         let index = ((lags.len() - 1) as f64 * share) as usize;
-        row(options, &what(name), lags[index], "ms");
+        options.row(&what(name), lags[index], "ms");
     }
 }
 
@@ -273,19 +230,9 @@ async fn reads(options: &Options) {
     }
     let reads = (turns * READ_KEYS as u64) as f64;
     let each = |spent: Duration| spent.as_secs_f64() * 1e9 / reads;
-    row(
-        options,
-        "read of 2 KB from a region's cache",
-        each(cached),
-        "ns",
-    );
-    row(
-        options,
-        "read of 2 KB from the embedded store",
-        each(own),
-        "ns",
-    );
-    row(options, "ratio of the two", each(cached) / each(own), "");
+    options.row("read of 2 KB from a region's cache", each(cached), "ns");
+    options.row("read of 2 KB from the embedded store", each(own), "ns");
+    options.row("ratio of the two", each(cached) / each(own), "");
 }
 
 async fn read_all(store: &impl Store, keys: &[String]) -> Duration {

@@ -33,6 +33,8 @@
 //! | `/note/{label}/{key}` | keeps under the key what request arrived | [`timer`] |
 //! | `/shift/{label}?ms=` | counts up `begun`, waits, counts up `done`; sets `twice` if another is at it | [`timer`] |
 //! | `/gate/{label}/{key}` | succeeds once the key is there | [`timer`] |
+//!
+//! Versions of it that fail at every path are made by tests, by a mark in its bytes: [`variant`].
 
 mod answer;
 mod flow;
@@ -42,6 +44,7 @@ mod reach;
 mod reflect;
 mod store;
 mod timer;
+mod variant;
 
 use spin_sdk::http::{Request, StatusCode};
 use spin_sdk::http_service;
@@ -51,6 +54,9 @@ use crate::answer::{Answer, text};
 #[http_service]
 async fn handle(request: Request) -> Answer {
     reflect::count_request();
+    if let Some(failure) = variant::failure().await {
+        return failure;
+    }
     let path = request.uri().path().to_owned();
     let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
     match *segments.as_slice() {
