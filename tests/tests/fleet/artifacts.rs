@@ -143,6 +143,15 @@ async fn an_application_that_would_manage_its_host_does_not_start() {
 }
 
 #[tokio::test]
+async fn an_application_that_would_read_what_the_fleet_knows_does_not_start() {
+    let app = App::managed_guest();
+    let manifest = std::fs::read_to_string(app.path("spin.toml")).unwrap();
+    app.write("spin.toml", manifest.replace("\"default\"", "\"fleet\""));
+    let refusal = app.launch().refused().await;
+    refusal.names(&["`fleet`", "another label"]);
+}
+
+#[tokio::test]
 async fn a_component_is_deployed_from_a_registry() {
     let signed = Signed::start().await;
     let registry = RegistryServer::start().await;
