@@ -30,10 +30,16 @@ pub(crate) const GUESTS: &[Guest] = &[
 ];
 
 /// The components that only tests run.
-pub(crate) const TEST_GUESTS: &[Guest] = &[Guest {
-    package: "starling-test-guest",
-    file: "test_guest.wasm",
-}];
+pub(crate) const TEST_GUESTS: &[Guest] = &[
+    Guest {
+        package: "starling-hello",
+        file: "hello.wasm",
+    },
+    Guest {
+        package: "starling-test-guest",
+        file: "test_guest.wasm",
+    },
+];
 
 /// The checkout and cargo's output folder.
 pub(crate) struct Workspace {

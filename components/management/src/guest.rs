@@ -14,11 +14,11 @@ use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use http_body_util::BodyExt;
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store as buckets};
-use spin_sdk::http::{FullBody, Request};
+use spin_sdk::http::FullBody;
 use spin_sdk::wasip3::http::types;
-use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use spin_sdk::{key_value, variables};
+use starling_handler::RequestBody;
 use starling_supervision::{
     ComponentName, Digest, Figures, Readiness, Refusal, RolloutState, Share, VersionState,
 };
@@ -41,8 +41,9 @@ mod bindings {
     });
 }
 
-#[spin_sdk::http_service]
-async fn handle(request: Request) -> http::Response<Body> {
+starling_handler::handle_with!(super::handle);
+
+async fn handle(request: http::Request<RequestBody>) -> http::Response<Body> {
     respond(&Host, request.map(Upload)).await
 }
 
@@ -332,7 +333,7 @@ impl From<buckets::Error> for StoreError {
 }
 
 /// The body of the request, with the host's errors told apart as far as they matter.
-struct Upload(IncomingRequestBody);
+struct Upload(RequestBody);
 
 impl HttpBody for Upload {
     type Data = Bytes;

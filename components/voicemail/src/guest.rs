@@ -17,12 +17,11 @@ use bytes::Bytes;
 use futures::future::Either;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use spin_sdk::experimental::wasi::keyvalue::{atomics, store as buckets};
-use spin_sdk::http::{FullBody, IntoResponse, Request};
+use spin_sdk::http::FullBody;
 use spin_sdk::wasip3::http::types;
-use spin_sdk::wasip3::http_compat::IncomingRequestBody;
 use spin_sdk::wasip3::random::random::get_random_u64;
-use spin_sdk::wasip3::wit_future;
 use spin_sdk::{key_value, variables};
+use starling_handler::RequestBody;
 
 use crate::access::OPEN_HEADER;
 use crate::maintenance::after;
@@ -30,8 +29,9 @@ use crate::platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, V
 use crate::respond::{Touched, respond};
 use crate::response::Body;
 
-#[spin_sdk::http_service]
-async fn handle(request: Request) -> Answer {
+starling_handler::handle_with!(super::handle);
+
+async fn handle(request: http::Request<RequestBody>) -> http::Response<Body> {
     let answer = respond(&Host, request.map(Upload)).await;
     if answer.headers().contains_key(OPEN_HEADER) && !OPENNESS_TOLD.replace(true) {
         Host.log("the API is open to anybody: there is no session_key");
@@ -40,38 +40,11 @@ async fn handle(request: Request) -> Answer {
         // Behind the answer, so that nobody waits for it.
         spin_sdk::wit_bindgen::spawn(async move { after(&Host, &touched.0).await });
     }
-    Answer(answer)
+    answer
 }
 
 /// How long a webhook may take to answer.
 const SEND_TIMEOUT: Duration = Duration::from_secs(3);
-
-/// An answer on its way out.
-struct Answer(http::Response<Body>);
-
-impl IntoResponse for Answer {
-    /// As the SDK does it, but for an answer without a body: that one has no stream either. The
-    /// answer to HEAD states the length of a body that does not follow, and a host would take the
-    /// end of a stream for a body cut off.
-    fn into_response(self) -> Result<types::Response, types::ErrorCode> {
-        let Self(response) = self;
-        if !response.body().is_end_stream() {
-            return response.into_response();
-        }
-        let internal = |why: String| types::ErrorCode::InternalError(Some(why));
-        let (parts, _) = response.into_parts();
-        let headers = parts
-            .headers
-            .try_into()
-            .map_err(|error| internal(format!("{error:?}")))?;
-        // Without trailers: dropping the writer says so.
-        let (_, trailers) = wit_future::new(|| Ok(None));
-        let (response, _) = types::Response::new(headers, None, trailers);
-        let accepted = response.set_status_code(parts.status.as_u16());
-        accepted.map_err(|()| internal(format!("status {}", parts.status)))?;
-        Ok(response)
-    }
-}
 
 /// The host around this component.
 #[derive(Clone)]
@@ -258,7 +231,7 @@ impl From<buckets::Error> for StoreError {
 }
 
 /// The body of the request, with the host's errors told apart as far as they matter.
-struct Upload(IncomingRequestBody);
+struct Upload(RequestBody);
 
 impl HttpBody for Upload {
     type Data = Bytes;

@@ -206,8 +206,9 @@ fn table() -> BTreeMap<String, u64> {
 }
 
 /// What the host answers in place of the component.
-const OF_THE_HOST: [(&str, u64); 12] = [
+const OF_THE_HOST: [(&str, u64); 13] = [
     ("body-incomplete", 400),
+    ("body-too-slow", 408),
     ("component-cpu-exhausted", 504),
     ("sibling-failed", 504),
     ("component-failed", 500),
