@@ -51,6 +51,11 @@ impl<T: Join> Join for Option<T> {
 /// Union; what both hold is joined.
 impl<K: Ord, V: Join> Join for BTreeMap<K, V> {
     fn join(&mut self, other: Self) {
+        // A mailbox is often that of one region alone: what is joined into nothing is not gone through.
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
         for (key, theirs) in other {
             match self.get_mut(&key) {
                 Some(mine) => mine.join(theirs),
