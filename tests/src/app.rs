@@ -84,7 +84,17 @@ impl App {
         Self::guest_with("key_value_stores = [\"default\"]")
     }
 
-    /// The same, with `settings` in the table of the component instead.
+    /// A component that answers `hello`, and does nothing else, at every path.
+    #[must_use]
+    pub fn hello() -> Self {
+        let settings = "[component.guest.tool.starling]\nspin_headers = false";
+        Self::new(&format!(
+            "{}\n{settings}\n",
+            manifest_of("hello.wasm", "/...")
+        ))
+    }
+
+    /// The same as [`Self::guest`], with `settings` in the table of the component instead.
     #[must_use]
     pub fn guest_with(settings: &str) -> Self {
         Self::new(&format!("{}\n{settings}\n", guest_manifest("/...")))
@@ -166,11 +176,15 @@ fn management_line(folder: &str) -> String {
 /// more settings can follow.
 #[must_use]
 pub fn guest_manifest(route: &str) -> String {
+    manifest_of("test_guest.wasm", route)
+}
+
+fn manifest_of(file: &str, route: &str) -> String {
     format!(
         "spin_manifest_version = 2\n\
          [application]\nname = \"tests\"\nversion = \"0.1.0\"\n\
          [[trigger.http]]\nroute = {route:?}\ncomponent = \"guest\"\n\
          [component.guest]\nsource = {:?}",
-        paths::component("test_guest.wasm").display().to_string()
+        paths::component(file).display().to_string()
     )
 }

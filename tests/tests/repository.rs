@@ -20,12 +20,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("starling-engine", &["starling-kv", "starling-telemetry"]),
     (
         "starling-server",
-        &["starling-engine", "starling-kv", "starling-telemetry"],
+        &[
+            "starling-admission",
+            "starling-engine",
+            "starling-kv",
+            "starling-telemetry",
+        ],
     ),
+    ("starling-admission", &[]),
     ("starling-supervision", &["starling-mailbox"]),
     (
         "starling-fleet",
         &[
+            "starling-admission",
             "starling-engine",
             "starling-kv",
             "starling-mailbox",
@@ -37,16 +44,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("starling-operator", &[]),
     (
         "starling-voicemail",
-        &["starling-access", "starling-mailbox"],
+        &["starling-access", "starling-handler", "starling-mailbox"],
     ),
     (
         "starling-management",
         &[
             "starling-access",
+            "starling-handler",
             "starling-mailbox",
             "starling-supervision",
         ],
     ),
+    ("starling-handler", &[]),
+    ("starling-hello", &["starling-handler"]),
     ("starling-test-guest", &[]),
     (
         "starling-fuzz",
@@ -64,6 +74,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "starling",
         &[
             "starling-access",
+            "starling-admission",
             "starling-engine",
             "starling-fleet",
             "starling-kv",

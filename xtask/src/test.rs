@@ -19,6 +19,7 @@ use crate::workspace::{GUEST_TARGET, GUESTS, TEST_GUESTS, Workspace};
 /// Tested in the dev profile. A guest is among them for the part of it that is plain Rust.
 const SMALL_PACKAGES: &[&str] = &[
     "starling-access",
+    "starling-admission",
     "starling-kv",
     "starling-kv-embedded",
     "starling-kv-nats",

@@ -9,8 +9,8 @@ use starling_engine::Versions;
 use starling_fleet::Fleet;
 use starling_kv::Store;
 use starling_mailbox::{SpoolContents, SpoolState};
-use starling_server::{Draining, LIVE, Page, Pages, READY, Readiness, ReadinessLatch};
-use starling_telemetry::metric;
+use starling_server::{Draining, Gates, LIVE, Page, Pages, READY, Readiness, ReadinessLatch};
+use starling_telemetry::{LimitCounts, metric};
 
 use crate::metrics::{self, Durations, Metrics};
 use crate::stores::Stores;
@@ -32,6 +32,8 @@ pub(crate) struct HostPages {
     pub(crate) region: Option<String>,
     pub(crate) stores: Arc<Stores>,
     pub(crate) durations: Durations,
+    pub(crate) reached: Arc<LimitCounts>,
+    pub(crate) gates: Gates,
     /// Every component that runs here.
     pub(crate) versions: Vec<Versions>,
     pub(crate) readiness: ReadinessLatch,
@@ -130,6 +132,8 @@ impl HostPages {
         if let Some(fleet) = &self.fleet {
             metrics::of_rollouts(&mut metrics, &fleet.rollouts());
         }
+        metrics::of_gates(&mut metrics, &self.gates.snapshots());
+        metrics::of_limits(&mut metrics, &self.reached);
         metrics::of_regions(&mut metrics, &self.view().await);
         metrics.encode(&self.durations)
     }

@@ -80,6 +80,8 @@ mod tests {
         let route = |pattern: &str, component: &str| Route {
             pattern: pattern.parse().unwrap(),
             component: component.to_owned(),
+            spin_headers: true,
+            priorities: std::sync::Arc::default(),
             target: (),
         };
         let routes = Routes::new(vec![route("/v1/...", "voicemail"), route("/", "home")]).unwrap();

@@ -20,6 +20,7 @@ use starling_engine::{AllowedHosts, Engine, Grant, Share, Versions};
 use starling_fleet::{Fleet, Parts, TrustedKeys};
 use starling_server::{Draining, Limits, ReadinessLatch, Route, Routes, Server, Siblings, Timer};
 use starling_supervision::ARTIFACT_BYTES_MAX;
+use starling_telemetry::LimitCounts;
 
 use crate::listing::reachable;
 use crate::runtime_config::{RuntimeConfig, SignatureConfig, TlsConfig};
@@ -72,6 +73,7 @@ pub(crate) struct Setup<'a> {
     pub(crate) event_loops: NonZeroUsize,
     pub(crate) readiness: ReadinessLatch,
     pub(crate) siblings: Siblings,
+    pub(crate) reached: Arc<LimitCounts>,
 }
 
 /// A host's management, about to run.
@@ -107,6 +109,8 @@ impl Setup<'_> {
         let route = Route {
             pattern: ROUTE.parse()?,
             component: NAME.to_owned(),
+            spin_headers: false,
+            priorities: Arc::default(),
             target: versions.clone(),
         };
         let limits = Limits {
@@ -120,7 +124,8 @@ impl Setup<'_> {
             limits,
             NonZeroUsize::MIN,
         )
-        .context("operators cannot be listened to; management.listen says where")?;
+        .context("operators cannot be listened to; management.listen says where")?
+        .with_limit_counts(self.reached.clone());
         let mut certificate = None;
         if let Some(tls) = &config.tls {
             server = server.with_tls(Arc::new(tls_config(tls)?));

@@ -6,8 +6,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
+use starling_admission::Priority;
+use starling_server::{InvalidRule, PriorityRule};
 use thiserror::Error;
 
 /// Why a manifest is not taken.
@@ -32,6 +35,9 @@ pub(crate) enum ManifestError {
     /// A manifest of another version.
     #[error("spin_manifest_version is {0}; this host takes version 2")]
     Version(i64),
+    /// A rule that says nothing.
+    #[error("tool.starling.priority: {0}")]
+    Priority(InvalidRule),
     /// A key that would change behaviour.
     #[error("`{key}` is not supported by this host{hint}")]
     Unsupported {
@@ -100,6 +106,10 @@ pub(crate) struct Component {
     pub(crate) key_value_stores: Vec<String>,
     /// Labels of stores that are granted besides, and that Spin knows nothing of.
     pub(crate) host_stores: Vec<String>,
+    /// Whether its requests carry the headers by which Spin tells a component of the route and the client.
+    pub(crate) spin_headers: bool,
+    /// Which of its requests go first under overload, and which last.
+    pub(crate) priorities: Arc<[PriorityRule]>,
     /// When the host itself calls it.
     pub(crate) timer: Option<Timer>,
 }
@@ -250,13 +260,52 @@ struct RawTools {
     starling: Option<RawStarling>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawStarling {
     /// Stores beside `key_value_stores`, where stock Spin would refuse their labels.
     #[serde(default)]
     stores: Vec<String>,
+    /// Whether it reads Spin's headers. They are a fifth of what a short request costs.
+    #[serde(default = "yes")]
+    spin_headers: bool,
+    #[serde(default)]
+    priority: RawPriority,
     timer: Option<Timer>,
+}
+
+/// Requests that go before others when there are too many, and those that go after them.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RawPriority {
+    high: Vec<String>,
+    low: Vec<String>,
+}
+
+impl RawPriority {
+    fn rules(&self) -> Result<Arc<[PriorityRule]>, ManifestError> {
+        let high = self.high.iter().map(|text| (text, Priority::High));
+        let low = self.low.iter().map(|text| (text, Priority::Low));
+        high.chain(low)
+            .map(|(text, priority)| PriorityRule::new(text, priority))
+            .collect::<Result<_, _>>()
+            .map_err(ManifestError::Priority)
+    }
+}
+
+impl Default for RawStarling {
+    fn default() -> Self {
+        Self {
+            stores: Vec::new(),
+            spin_headers: true,
+            priority: RawPriority::default(),
+            timer: None,
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
 }
 
 impl RawManifest {
@@ -420,6 +469,8 @@ impl RawComponent {
             allowed_outbound_hosts: self.allowed_outbound_hosts,
             key_value_stores: self.key_value_stores,
             host_stores: starling.stores,
+            spin_headers: starling.spin_headers,
+            priorities: starling.priority.rules()?,
             timer: starling.timer,
         })
     }
@@ -584,6 +635,33 @@ mod tests {
                 &[&format!("`{label}`"), "key-value store"],
             );
         }
+    }
+
+    #[test]
+    fn what_goes_first_and_what_is_not_read_is_said_by_the_component() {
+        let of = |table: &str| {
+            let table = format!("[component.one.tool.starling]\n{table}");
+            parse(&[HEAD, TRIGGER, COMPONENT, &table].concat())
+        };
+        let component = &of("").unwrap().components["one"];
+        assert!(component.spin_headers && component.priorities.is_empty());
+        let table =
+            "spin_headers = false\npriority = { high = [\"POST /a/*\"], low = [\"GET /a\"] }\n";
+        let component = &of(table).unwrap().components["one"];
+        assert!(!component.spin_headers);
+        let rule = |text, priority| PriorityRule::new(text, priority).unwrap();
+        let rules = [
+            rule("POST /a/*", Priority::High),
+            rule("GET /a", Priority::Low),
+        ];
+        assert_eq!(*component.priorities, rules);
+        let error = of("priority = { high = [\"/a\"] }\n")
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("priority") && error.contains("\"/a\""),
+            "{error}"
+        );
     }
 
     #[test]

@@ -14,12 +14,13 @@ use prometheus_client::metrics::family::{Family, MetricConstructor};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use starling_admission::Snapshot;
 use starling_engine::Versions;
 use starling_engine::management::host::{Rollout, RolloutState};
 use starling_kv::layer::{Observer, Operation, Outcome};
 use starling_server::{Answered, RequestObserver};
 use starling_telemetry::metric::{self, Metric};
-use starling_telemetry::{LATENCY_BOUNDS_S, attribute};
+use starling_telemetry::{LATENCY_BOUNDS_S, Limit, LimitCounts, attribute};
 
 use crate::admin::View;
 
@@ -184,6 +185,41 @@ pub(crate) fn of_versions(metrics: &mut Metrics, versions: &Versions) {
         gauge(metric::COMPONENT_SHARE, f64::from(share.percent) / 100.0);
         metrics.counter(metric::COMPONENT_REQUESTS, labels(), counted.requests);
         metrics.counter(metric::COMPONENT_ERRORS, labels(), counted.errors);
+    }
+}
+
+/// What the gates of the event loops do, all together.
+pub(crate) fn of_gates(metrics: &mut Metrics, gates: &[Snapshot]) {
+    for (rank, priority) in ["low", "normal", "high"].into_iter().enumerate() {
+        let labels = || vec![(attribute::PRIORITY, priority.to_owned())];
+        let sum =
+            |counts: fn(&Snapshot) -> &[u64; 3]| gates.iter().map(|gate| counts(gate)[rank]).sum();
+        metrics.counter(
+            metric::ADMISSION_ADMITTED,
+            labels(),
+            sum(|gate| &gate.admitted),
+        );
+        metrics.counter(
+            metric::ADMISSION_REFUSED,
+            labels(),
+            sum(|gate| &gate.refused),
+        );
+    }
+    for (index, resource) in ["loop", "store"].into_iter().enumerate() {
+        let labels = || vec![(attribute::RESOURCE, resource.to_owned())];
+        let pools = || gates.iter().map(|gate| &gate.pools[index]);
+        let limit = pools().map(|pool| pool.limit).sum();
+        let in_flight = pools().map(|pool| f64::from(pool.in_flight)).sum();
+        metrics.gauge(metric::ADMISSION_LIMIT, labels(), limit);
+        metrics.gauge(metric::ADMISSION_IN_FLIGHT, labels(), in_flight);
+    }
+}
+
+/// How often limits were reached. One that never was is there too, so that a rise from nothing shows.
+pub(crate) fn of_limits(metrics: &mut Metrics, reached: &LimitCounts) {
+    for limit in Limit::ALL {
+        let labels = vec![(attribute::LIMIT, limit.key().to_owned())];
+        metrics.counter(metric::LIMIT_REACHED, labels, reached.get(*limit));
     }
 }
 
@@ -355,6 +391,7 @@ fn prometheus_labels(labels: Vec<(&str, String)>) -> Labels {
 mod tests {
     use super::*;
     use crate::admin::{OriginView, SpoolView, StoreView};
+    use starling_admission::{Admission, Kind, Priority, Resource};
 
     fn view() -> View {
         View {
@@ -387,6 +424,16 @@ mod tests {
     fn metrics_are_exposed_with_units_and_labels() {
         let mut metrics = Metrics::default();
         of_regions(&mut metrics, &view());
+        let reached = LimitCounts::default();
+        reached.count(Limit::Handles);
+        of_limits(&mut metrics, &reached);
+        let gate = Admission::default();
+        let kind = Kind {
+            resource: Resource::Store,
+            index: 0,
+        };
+        let _taken = gate.admit(Priority::High, kind, std::time::Instant::now());
+        of_gates(&mut metrics, &[gate.snapshot(), gate.snapshot()]);
         let durations = Durations::default();
         durations.observe(&Answered {
             method: &Method::GET,
@@ -411,6 +458,12 @@ mod tests {
             format!("starling_replication_pending{{{labels}}} 3.0"),
             format!("starling_replication_reachable{{{labels}}} 0.0"),
             format!("starling_replication_conflicts_total{{{labels}}} 2"),
+            r#"starling_limit_reached_total{starling_limit_key="handles_max"} 1"#.to_owned(),
+            r#"starling_admission_admitted_total{starling_admission_priority="high"} 2"#.to_owned(),
+            r#"starling_admission_refused_total{starling_admission_priority="low"} 0"#.to_owned(),
+            r#"starling_admission_in_flight{starling_admission_resource="store"} 2.0"#.to_owned(),
+            r#"starling_admission_limit{starling_admission_resource="loop"} 128.0"#.to_owned(),
+            r#"starling_limit_reached_total{starling_limit_key="idle_timeout_ms"} 0"#.to_owned(),
             r#"starling_spool_usage_bytes{starling_spool_state="waiting"} 900.0"#.to_owned(),
             format!("http_server_request_duration_seconds_bucket{{le=\"0.001\",{request}}} 0"),
             format!("http_server_request_duration_seconds_bucket{{le=\"0.0025\",{request}}} 1"),

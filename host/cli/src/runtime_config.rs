@@ -24,6 +24,9 @@ pub(crate) struct RuntimeConfig {
     /// Bounds on requests, instances and connections. What is left out has its default.
     #[serde(default)]
     pub(crate) limits: Limits,
+    /// How much is taken under overload.
+    #[serde(default)]
+    pub(crate) admission: AdmissionConfig,
     /// Where stores live, by label. A label that is not here is embedded in the state directory.
     #[serde(default)]
     pub(crate) key_value_store: BTreeMap<String, StoreConfig>,
@@ -42,6 +45,36 @@ pub(crate) struct RuntimeConfig {
     /// Whose components are run.
     #[serde(default)]
     pub(crate) signatures: SignatureConfig,
+}
+
+/// The `[admission]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct AdmissionConfig {
+    /// The mean time that requests may wait for each other before some are refused.
+    delay_ms_max: NonZero<u32>,
+    /// Requests that one event loop takes at once, at most and at first.
+    requests_max: NonZero<u32>,
+}
+
+impl Default for AdmissionConfig {
+    fn default() -> Self {
+        Self {
+            delay_ms_max: const { NonZero::new(20).expect("not zero") },
+            requests_max: const { NonZero::new(1_024).expect("not zero") },
+        }
+    }
+}
+
+impl AdmissionConfig {
+    pub(crate) fn admission(&self) -> starling_admission::Config {
+        starling_admission::Config {
+            limit_initial: self.requests_max.get(),
+            limit_max: self.requests_max.get(),
+            delay_tolerated: Duration::from_millis(self.delay_ms_max.get().into()),
+            ..starling_admission::Config::default()
+        }
+    }
 }
 
 /// The `[management]` table.
@@ -98,6 +131,8 @@ pub(crate) struct RegionConfig {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Limits {
+    isolation: Option<Isolation>,
+    instance_concurrency_max: Option<NonZero<usize>>,
     instances_max: Option<NonZero<u32>>,
     instance_requests_max: Option<NonZero<usize>>,
     instance_idle_ms: Option<u64>,
@@ -105,19 +140,47 @@ pub(crate) struct Limits {
     memory_bytes_max: Option<usize>,
     table_entries_max: Option<usize>,
     handles_max: Option<usize>,
+    store_operations_max: Option<u64>,
+    store_bytes_max: Option<u64>,
+    outbound_requests_max: Option<usize>,
     request_timeout_ms: Option<u64>,
     upload_timeout_ms: Option<u64>,
     response_timeout_ms: Option<u64>,
     cpu_burst_ms_max: Option<u64>,
     queue_timeout_ms: Option<u64>,
     connections_max: Option<NonZero<usize>>,
+    connections_per_address_max: Option<usize>,
+    idle_timeout_ms: Option<u64>,
     write_timeout_ms: Option<u64>,
     header_bytes_max: Option<usize>,
     header_timeout_ms: Option<u64>,
     request_body_bytes_max: Option<u64>,
+    upload_bytes_per_second_min: Option<u64>,
+    upload_grace_ms: Option<u64>,
     http2_streams_max: Option<NonZero<u32>>,
+    http2_resets_max: Option<u32>,
+    http2_flood_bytes_max: Option<u64>,
     drain_notice_ms: Option<u64>,
     drain_timeout_ms: Option<u64>,
+}
+
+/// How far requests are kept apart, in the words of the file.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Isolation {
+    Request,
+    Instance,
+    Shared,
+}
+
+impl From<Isolation> for starling_engine::Isolation {
+    fn from(said: Isolation) -> Self {
+        match said {
+            Isolation::Request => Self::Request,
+            Isolation::Instance => Self::Instance,
+            Isolation::Shared => Self::Shared,
+        }
+    }
 }
 
 /// Why a configuration is not taken.
@@ -241,9 +304,13 @@ impl Limits {
     pub(crate) fn engine(&self) -> starling_engine::Limits {
         let default = starling_engine::Limits::default();
         starling_engine::Limits {
+            isolation: self.isolation.map_or(default.isolation, Into::into),
             instances_max: self
                 .instances_max
                 .map_or(default.instances_max, NonZero::get),
+            instance_concurrency_max: self
+                .instance_concurrency_max
+                .map_or(default.instance_concurrency_max, NonZero::get),
             instance_requests_max: self
                 .instance_requests_max
                 .map_or(default.instance_requests_max, NonZero::get),
@@ -254,6 +321,13 @@ impl Limits {
             memory_bytes_max: self.memory_bytes_max.unwrap_or(default.memory_bytes_max),
             table_entries_max: self.table_entries_max.unwrap_or(default.table_entries_max),
             handles_max: self.handles_max.unwrap_or(default.handles_max),
+            store_operations_max: self
+                .store_operations_max
+                .unwrap_or(default.store_operations_max),
+            store_bytes_max: self.store_bytes_max.unwrap_or(default.store_bytes_max),
+            outbound_requests_max: self
+                .outbound_requests_max
+                .unwrap_or(default.outbound_requests_max),
             request_timeout: millis(self.request_timeout_ms, default.request_timeout),
             upload_timeout: millis(self.upload_timeout_ms, default.upload_timeout),
             response_timeout: millis(self.response_timeout_ms, default.response_timeout),
@@ -269,15 +343,27 @@ impl Limits {
             connections_max: self
                 .connections_max
                 .map_or(default.connections_max, NonZero::get),
+            connections_per_address_max: self
+                .connections_per_address_max
+                .unwrap_or(default.connections_per_address_max),
+            idle_timeout: millis(self.idle_timeout_ms, default.idle_timeout),
             write_timeout: millis(self.write_timeout_ms, default.write_timeout),
             header_bytes_max: self.header_bytes_max.unwrap_or(default.header_bytes_max),
             header_timeout: millis(self.header_timeout_ms, default.header_timeout),
             body_bytes_max: self
                 .request_body_bytes_max
                 .unwrap_or(default.body_bytes_max),
+            upload_bytes_per_second_min: self
+                .upload_bytes_per_second_min
+                .unwrap_or(default.upload_bytes_per_second_min),
+            upload_grace: millis(self.upload_grace_ms, default.upload_grace),
             http2_streams_max: self
                 .http2_streams_max
                 .map_or(default.http2_streams_max, NonZero::get),
+            http2_resets_max: self.http2_resets_max.unwrap_or(default.http2_resets_max),
+            http2_flood_bytes_max: self
+                .http2_flood_bytes_max
+                .unwrap_or(default.http2_flood_bytes_max),
             drain_notice: millis(self.drain_notice_ms, default.drain_notice),
             drain_timeout: millis(self.drain_timeout_ms, default.drain_timeout),
         }
@@ -290,6 +376,8 @@ fn millis(said: Option<u64>, default: Duration) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use starling_telemetry::Limit;
+
     use super::*;
 
     #[test]
@@ -319,8 +407,21 @@ mod tests {
     }
 
     #[test]
-    fn the_example_in_the_repository_is_taken() {
-        toml::from_str::<RuntimeConfig>(include_str!("../../../edge.toml")).unwrap();
+    fn the_example_in_the_repository_says_the_defaults() {
+        let example: RuntimeConfig = toml::from_str(include_str!("../../../edge.toml")).unwrap();
+        assert_eq!(example.limits.engine(), starling_engine::Limits::default());
+        assert_eq!(example.limits.server(), starling_server::Limits::default());
+    }
+
+    #[test]
+    fn each_limit_that_is_counted_has_its_key_here_in_the_example_and_in_the_manual() {
+        let example = include_str!("../../../edge.toml");
+        let manual = include_str!("../../../docs/operating.md");
+        for key in Limit::ALL.iter().map(|limit| limit.key()) {
+            toml::from_str::<RuntimeConfig>(&format!("[limits]\n{key} = 1\n")).unwrap();
+            assert!(example.contains(&format!("\n{key} = ")), "{key}");
+            assert!(manual.contains(&format!("\n| `{key}` |")), "{key}");
+        }
     }
 
     fn read(text: &str) -> Result<RuntimeConfig, String> {

@@ -12,9 +12,9 @@ use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, getrlimit, setrlimit};
 use starling_engine::{AllowedHosts, Engine, Grant, Versions};
 use starling_server::{
-    Admin, Drain, ReadinessLatch, Route, Routes, Server, Siblings, Timer, drain,
+    Admin, Drain, Gates, ReadinessLatch, Route, Routes, Server, Siblings, Timer, drain,
 };
-use starling_telemetry::attribute;
+use starling_telemetry::{LimitCounts, attribute};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::admin::{self, HostPages};
@@ -56,8 +56,9 @@ pub(crate) fn run(args: &Up) -> Result<()> {
     let admin = Admin::listen(args.admin_listen)
         .with_context(|| format!("{} cannot be listened on", args.admin_listen))?;
     let durations = Durations::default();
+    let reached = Arc::new(LimitCounts::default());
     let stores = Arc::new(open_stores(&manifest, &config, &state_dir, &durations)?);
-    let engine = Arc::new(start_engine(&manifest, &config, &state_dir)?);
+    let engine = Arc::new(start_engine(&manifest, &config, &reached, &state_dir)?);
     let components = load(&manifest, &engine, &variables, &stores)?;
     let routes = routes(&manifest, &components)?;
     let timers = timers(&manifest, &components)?;
@@ -71,11 +72,14 @@ pub(crate) fn run(args: &Up) -> Result<()> {
         None => ReadinessLatch::ready(),
     };
     let siblings = Siblings::default();
+    let gates = Gates::default();
     let server = Server::listen(args.listen, routes.clone(), limits, event_loops)?
         .with_timers(timers)
         .with_readiness(readiness.clone())
         .with_siblings(siblings.clone())
-        .with_observer(Arc::new(durations.clone()));
+        .with_admission(config.admission.admission(), gates.clone())
+        .with_observer(Arc::new(durations.clone()))
+        .with_limit_counts(reached.clone());
     let mut versions: Vec<_> = components.values().map(|(of, _)| of.clone()).collect();
     let management = match &manifest.management {
         Some(file) => Some(
@@ -93,6 +97,7 @@ pub(crate) fn run(args: &Up) -> Result<()> {
                 event_loops,
                 readiness: readiness.clone(),
                 siblings,
+                reached: reached.clone(),
             }
             .start()?,
         ),
@@ -106,6 +111,8 @@ pub(crate) fn run(args: &Up) -> Result<()> {
         region: config.variable("region"),
         stores: stores.clone(),
         durations,
+        gates,
+        reached,
         versions,
         readiness,
         draining: draining.clone(),
@@ -185,6 +192,7 @@ fn open_stores(
 fn start_engine(
     manifest: &Manifest,
     config: &RuntimeConfig,
+    reached: &Arc<LimitCounts>,
     state_dir: &StateDir,
 ) -> Result<Engine> {
     let mut components = u32::try_from(manifest.components.len())?;
@@ -193,7 +201,12 @@ fn start_engine(
         components = 2 * components + 1;
     }
     let limits = config.limits.engine();
-    Ok(Engine::start(limits, components, &state_dir.cache())?)
+    Ok(Engine::start(
+        limits,
+        reached.clone(),
+        components,
+        &state_dir.cache(),
+    )?)
 }
 
 /// Makes the components ready.
@@ -274,6 +287,8 @@ fn routes(
         Ok(Route {
             pattern: pattern.parse()?,
             component: id.clone(),
+            spin_headers: manifest.components[id].spin_headers,
+            priorities: manifest.components[id].priorities.clone(),
             target: components[id].0.clone(),
         })
     });

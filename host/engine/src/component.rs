@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use starling_kv::Store;
+use starling_telemetry::LimitCounts;
+use tokio::sync::Semaphore;
 use wasmtime::component::{InstancePre, Linker, ResourceTable};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi_http::handler::ProxyPre;
@@ -13,7 +15,7 @@ use crate::error::LoadError;
 use crate::figures::Figures;
 use crate::guard::Guard;
 use crate::hosts::management::Management;
-use crate::limits::Limits;
+use crate::limits::{Isolation, Limits};
 use crate::outbound::{AllowedHosts, OutboundPolicy};
 use crate::output::{Output, Stream};
 use crate::state::State;
@@ -60,6 +62,9 @@ pub(crate) struct Linked {
     grant: Arc<Grant>,
     environment: Vec<(String, String)>,
     allowed_hosts: Arc<AllowedHosts>,
+    /// Places for requests to other servers.
+    outbound: Arc<Semaphore>,
+    pub(crate) reached: Arc<LimitCounts>,
     pub(crate) limits: Limits,
 }
 
@@ -71,6 +76,7 @@ impl Component {
         linker: &Linker<State>,
         grant: Grant,
         limits: Limits,
+        reached: Arc<LimitCounts>,
     ) -> Result<Self, LoadError> {
         let linked = linker.instantiate_pre(compiled).map_err(missing_import)?;
         let proxy = proxy(linked)?;
@@ -81,7 +87,11 @@ impl Component {
             proxy,
             environment: grant.environment.clone().into_iter().collect(),
             allowed_hosts: Arc::new(grant.allowed_hosts.clone()),
+            outbound: Arc::new(Semaphore::new(
+                limits.outbound_requests_max.min(Semaphore::MAX_PERMITS),
+            )),
             grant: Arc::new(grant),
+            reached,
             limits,
         })))
     }
@@ -104,6 +114,11 @@ impl Component {
     /// Instances that may be busy at once, over all event loops.
     pub(crate) fn busy_max(&self) -> u32 {
         self.0.limits.instances_max
+    }
+
+    /// Whether its requests share instances.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.0.limits.isolation == Isolation::Shared && matches!(self.0.proxy, ProxyPre::P3(_))
     }
 
     /// Whether both are one loaded component.
@@ -135,6 +150,8 @@ impl Linked {
             http: WasiHttpCtx::new(),
             outbound: OutboundPolicy {
                 allowed: self.allowed_hosts.clone(),
+                places: self.outbound.clone(),
+                reached: self.reached.clone(),
             },
             table,
             grant: self.grant.clone(),

@@ -1,9 +1,11 @@
 //! The compiler, the linker and the clock that all components of a process share.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::thread;
 
 use sha2::{Digest, Sha256};
+use starling_telemetry::LimitCounts;
 use wasmtime::component::Linker;
 use wasmtime::{Config, InstanceAllocationStrategy, PoolingAllocationConfig};
 
@@ -15,7 +17,11 @@ use crate::hosts;
 use crate::limits::Limits;
 use crate::state::State;
 
-/// Core instances, tables and stacks that one component instance may take from the pool, on average. A component
+/// Stacks that one component instance may take from the pool, on average: one for the guest, and one for a call of it
+/// that waits in the middle.
+const STACKS_PER_COMPONENT: u32 = 2;
+
+/// Core instances and tables that one component instance may take from the pool, on average. A component
 /// of Rust's wasm32-wasip2 target has one to four core instances and as many tables.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
 
@@ -31,15 +37,21 @@ pub struct Engine {
     linker: Linker<State>,
     cache: Cache,
     limits: Limits,
+    reached: Arc<LimitCounts>,
 }
 
 impl Engine {
     /// Starts an engine with room for `components` components, and with its cache of compiled components in
-    /// `cache_folder`.
+    /// `cache_folder`. How often a guest reaches one of the `limits` is counted in `reached`.
     ///
     /// # Errors
     /// When the pool does not fit into the address space, or the folder cannot be used.
-    pub fn start(limits: Limits, components: u32, cache_folder: &Path) -> Result<Self, StartError> {
+    pub fn start(
+        limits: Limits,
+        reached: Arc<LimitCounts>,
+        components: u32,
+        cache_folder: &Path,
+    ) -> Result<Self, StartError> {
         let wasmtime =
             wasmtime::Engine::new(&config(&limits, components)).map_err(StartError::Engine)?;
         let cache = Cache::open(cache_folder.to_owned(), &wasmtime).map_err(|source| {
@@ -55,6 +67,7 @@ impl Engine {
             linker,
             cache,
             limits,
+            reached,
         })
     }
 
@@ -79,8 +92,16 @@ impl Engine {
         let digest = digest.iter().fold("sha256:".to_owned(), |text, byte| {
             format!("{text}{byte:02x}")
         });
-        let limits = self.limits.clone();
-        Component::link(name, &digest, &compiled, &self.linker, grant, limits)
+        let (limits, reached) = (self.limits.clone(), self.reached.clone());
+        Component::link(
+            name,
+            &digest,
+            &compiled,
+            &self.linker,
+            grant,
+            limits,
+            reached,
+        )
     }
 
     fn compiled(
@@ -155,7 +176,7 @@ fn config(limits: &Limits, components: u32) -> Config {
         .total_core_instances(parts)
         .total_memories(instances)
         .total_tables(parts)
-        .total_stacks(parts)
+        .total_stacks(instances * STACKS_PER_COMPONENT)
         .max_memory_size(limits.memory_bytes_max)
         .table_elements(limits.table_entries_max);
     let mut config = Config::new();

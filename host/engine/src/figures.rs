@@ -55,16 +55,6 @@ impl Figures {
         }
     }
 
-    /// An instance has been made.
-    pub(crate) fn instance_made(&self) {
-        self.instances.fetch_add(1, Relaxed);
-    }
-
-    /// An instance is gone.
-    pub(crate) fn instance_gone(&self) {
-        self.instances.fetch_sub(1, Relaxed);
-    }
-
     /// A request that came at `began` is handed to an instance; it is in flight until what this returns is dropped.
     pub(crate) fn begin(self: &Arc<Self>, began: Instant) -> InFlight {
         self.in_flight.fetch_add(1, Relaxed);
@@ -97,6 +87,23 @@ impl FiguresSnapshot {
             }),
             memory_bytes: self.memory_bytes.saturating_sub(earlier.memory_bytes),
         }
+    }
+}
+
+/// One instance that there is.
+#[derive(Debug)]
+pub(crate) struct Alive(Arc<Figures>);
+
+impl Alive {
+    pub(crate) fn new(figures: Arc<Figures>) -> Self {
+        figures.instances.fetch_add(1, Relaxed);
+        Self(figures)
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.0.instances.fetch_sub(1, Relaxed);
     }
 }
 

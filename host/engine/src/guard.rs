@@ -5,15 +5,15 @@
 //! interrupted too often without ever waiting for anything in between.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use starling_telemetry::{Limit, LimitCounts};
 use thiserror::Error;
-use tokio::sync::OwnedSemaphorePermit;
 use wasmtime::{Result, UpdateDeadline};
 
+use crate::budget::Budget;
 use crate::limits::Limits;
-use crate::request::Progress;
 
 /// The resolution of CPU limits, and the longest that a guest keeps the event loop from others.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
@@ -44,35 +44,15 @@ pub(crate) struct Guard {
     memory_bytes: AtomicUsize,
     stop: AtomicU8,
     failed: AtomicBool,
-    /// What the instance works for.
-    work: Mutex<Work>,
-}
-
-/// What an instance works for, and its place among those that may be busy at once.
-///
-/// The place is given up last, once others can see that the instance is free. Whoever had the place before would find
-/// no free instance, make one more, and find the pool full.
-#[derive(Debug, Default)]
-enum Work {
-    /// A request whose response, body and all, has not left the guest yet.
-    Request {
-        /// How the request's body is coming.
-        progress: Arc<Progress>,
-        /// The place.
-        permit: Option<OwnedSemaphorePermit>,
-    },
-    /// Nothing any more, which nobody else knows yet.
-    Done(
-        #[expect(dead_code, reason = "it is held, and given up by being dropped")]
-        Option<OwnedSemaphorePermit>,
-    ),
-    /// Nothing, and it has said that it takes another request.
-    #[default]
-    Nothing,
+    /// What the current request may still ask of its stores.
+    budget: Budget,
+    reached: Arc<LimitCounts>,
+    /// How its store ended, if it failed.
+    end: Mutex<Option<wasmtime::Error>>,
 }
 
 impl Guard {
-    pub(crate) fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits, reached: Arc<LimitCounts>) -> Self {
         let ticks = limits.cpu_burst_max.as_millis() / TICK.as_millis();
         Self {
             ticks_max: u32::try_from(ticks).unwrap_or(u32::MAX).max(1),
@@ -83,59 +63,22 @@ impl Guard {
             memory_bytes: AtomicUsize::new(0),
             stop: AtomicU8::new(0),
             failed: AtomicBool::new(false),
-            work: Mutex::default(),
+            budget: Budget::new(limits, reached.clone()),
+            reached,
+            end: Mutex::default(),
         }
     }
 
-    /// A request begins, whose body comes like this, and which has this place.
-    pub(crate) fn occupy(&self, progress: Arc<Progress>, permit: Option<OwnedSemaphorePermit>) {
+    /// A request begins.
+    pub(crate) fn occupy(&self) {
         self.ticks.store(0, Relaxed);
-        *self.work() = Work::Request { progress, permit };
-    }
-
-    /// Whether a request is under way. It is until its response, body and all, has left the guest.
-    pub(crate) fn is_occupied(&self) -> bool {
-        matches!(*self.work(), Work::Request { .. })
-    }
-
-    /// The guest has nothing left to do. Answers whether others are yet to be shown that the instance is free; the
-    /// place is given up the next time.
-    pub(crate) fn rest(&self) -> bool {
-        let mut work = self.work();
-        match &mut *work {
-            Work::Request { permit, .. } => {
-                *work = Work::Done(permit.take());
-                true
-            }
-            Work::Done(_) => {
-                *work = Work::Nothing;
-                false
-            }
-            Work::Nothing => false,
-        }
-    }
-
-    /// The instance is gone, and its place is free.
-    pub(crate) fn release(&self) {
-        *self.work() = Work::Nothing;
-    }
-
-    /// When the last piece of the current request's body came, if one has.
-    pub(crate) fn progress(&self) -> Option<Instant> {
-        match &*self.work() {
-            Work::Request { progress, .. } => progress.last(),
-            _ => None,
-        }
-    }
-
-    fn work(&self) -> MutexGuard<'_, Work> {
-        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+        self.budget.renew();
     }
 
     /// The epoch has passed while the guest computed: let it go on after the others, or end it.
     pub(crate) fn on_tick(&self) -> Result<UpdateDeadline> {
         if self.ticks.fetch_add(1, Relaxed) >= self.ticks_max {
-            self.record(Stop::CpuExhausted);
+            self.record(Stop::CpuExhausted, Limit::CpuBurst);
             return Err(Stop::CpuExhausted.into());
         }
         self.interrupted.store(true, Relaxed);
@@ -159,14 +102,18 @@ impl Guard {
         if allowed {
             self.memory_bytes.store(desired, Relaxed);
         } else {
-            self.record(Stop::OutOfMemory);
+            self.record(Stop::OutOfMemory, Limit::MemoryBytes);
         }
         allowed
     }
 
     /// Whether a table may grow to `desired` entries.
     pub(crate) fn allow_table(&self, desired: usize) -> bool {
-        desired <= self.table_entries_max
+        let allowed = desired <= self.table_entries_max;
+        if !allowed {
+            self.reached.count(Limit::TableEntries);
+        }
+        allowed
     }
 
     /// Linear memory that the instance holds now.
@@ -174,9 +121,17 @@ impl Guard {
         self.memory_bytes.load(Relaxed)
     }
 
-    /// Notes why the guest is being stopped; the first reason stays.
-    pub(crate) fn record(&self, stop: Stop) {
-        let _ = self.stop.compare_exchange(0, stop as u8, Relaxed, Relaxed);
+    /// Notes why the guest is being stopped, at which limit; the first reason stays.
+    pub(crate) fn record(&self, stop: Stop, limit: Limit) {
+        let first = self.stop.compare_exchange(0, stop as u8, Relaxed, Relaxed);
+        if first.is_ok() {
+            self.reached.count(limit);
+        }
+    }
+
+    /// What the current request may still ask of its stores.
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Notes that the guest has ended in the middle of what it did.
@@ -187,6 +142,21 @@ impl Guard {
     /// Whether the guest has ended in the middle of what it did.
     pub(crate) fn failed(&self) -> bool {
         self.failed.load(Relaxed)
+    }
+
+    /// Notes how the store has ended.
+    pub(crate) fn note_end(&self, error: Option<wasmtime::Error>) {
+        *self.end.lock().unwrap_or_else(PoisonError::into_inner) = error;
+    }
+
+    /// Why there is no answer of a store that has ended.
+    pub(crate) fn end(&self) -> wasmtime::Error {
+        let noted = self
+            .end
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        noted.unwrap_or_else(|| wasmtime::format_err!("the guest ended without an answer"))
     }
 
     /// Why the guest was stopped, if it was.
@@ -202,11 +172,13 @@ mod tests {
     use super::*;
 
     fn guard(ticks: u64) -> Guard {
-        Guard::new(&Limits {
+        let limits = Limits {
             cpu_burst_max: TICK * u32::try_from(ticks).unwrap(),
             memory_bytes_max: 100,
+            table_entries_max: 10,
             ..Limits::default()
-        })
+        };
+        Guard::new(&limits, Arc::default())
     }
 
     #[test]
@@ -243,8 +215,20 @@ mod tests {
     #[test]
     fn the_first_reason_stays() {
         let guard = guard(1);
-        guard.record(Stop::OutOfMemory);
-        guard.record(Stop::TimedOut);
+        guard.record(Stop::OutOfMemory, Limit::MemoryBytes);
+        guard.record(Stop::TimedOut, Limit::RequestTimeout);
         assert_eq!(guard.stopped(), Some(Stop::OutOfMemory));
+        assert_eq!(guard.reached.get(Limit::MemoryBytes), 1);
+        assert_eq!(guard.reached.get(Limit::RequestTimeout), 0);
+    }
+
+    #[test]
+    fn entries_past_the_limit_are_refused_and_counted() {
+        let guard = guard(1);
+        assert!(guard.allow_table(10));
+        assert_eq!(guard.reached.get(Limit::TableEntries), 0);
+        assert!(!guard.allow_table(11));
+        assert_eq!(guard.reached.get(Limit::TableEntries), 1);
+        assert_eq!(guard.stopped(), None);
     }
 }

@@ -4,6 +4,7 @@
 
 pub(crate) mod key_value;
 pub(crate) mod management;
+mod metered;
 pub(crate) mod variables;
 pub(crate) mod wasi_keyvalue;
 

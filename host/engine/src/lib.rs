@@ -11,7 +11,9 @@
 //! A guest sees nothing but what its [`Grant`] says: its environment, its variables, its stores, and the hosts it
 //! may reach.
 
+mod answering;
 mod bindings;
+mod budget;
 mod cache;
 mod component;
 mod engine;
@@ -23,9 +25,12 @@ mod instances;
 mod limits;
 mod outbound;
 mod output;
+mod pool;
 mod request;
+mod shared;
 mod state;
 mod versions;
+mod worker;
 
 pub use bindings::starling::management;
 pub use component::{Component, Grant};
@@ -34,7 +39,7 @@ pub use error::{LoadError, RequestError, StartError};
 pub use figures::{Figures, FiguresSnapshot};
 pub use hosts::management::Management;
 pub use instances::Instances;
-pub use limits::Limits;
+pub use limits::{Isolation, Limits};
 pub use outbound::{AllowedHosts, AllowedHostsError};
 pub use request::{Body, Response, empty_body, relayed_body};
 pub use versions::{Balanced, NotWhole, Share, Versions};

@@ -1,11 +1,19 @@
-//! Which hosts a component may reach: Spin's `allowed_outbound_hosts`, denied unless listed.
+//! Which hosts a component may reach: Spin's `allowed_outbound_hosts`, denied unless listed; and how many requests to
+//! them it may have under way.
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
+use bytes::Bytes;
 use http::Uri;
 use http::uri::Scheme;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt as _;
+use starling_telemetry::{Limit, LimitCounts};
 use thiserror::Error;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
 
 /// The destinations that a component may reach. Empty means none.
@@ -179,6 +187,9 @@ fn default_port(scheme: &str) -> Option<u16> {
 #[derive(Debug)]
 pub(crate) struct OutboundPolicy {
     pub(crate) allowed: Arc<AllowedHosts>,
+    /// The component's places for requests under way. One is taken until the response's body is read, or let go.
+    pub(crate) places: Arc<Semaphore>,
+    pub(crate) reached: Arc<LimitCounts>,
 }
 
 type Sent = Result<
@@ -207,11 +218,50 @@ impl WasiHttpHooks for OutboundPolicy {
             );
             return Box::new(std::future::ready(Err(Error::HttpRequestDenied)));
         }
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            self.reached.count(Limit::OutboundRequests);
+            return Box::new(std::future::ready(Err(Error::ConnectionLimitReached)));
+        };
         Box::new(async move {
             let (response, io) = wasmtime_wasi_http::default_send_request(request, options).await?;
-            let response = response.map(http_body_util::BodyExt::boxed_unsync);
+            let response = response.map(|body| {
+                Placed {
+                    body,
+                    _place: place,
+                }
+                .boxed_unsync()
+            });
             Ok((response, Box::new(io) as Box<dyn Future<Output = _> + Send>))
         })
+    }
+}
+
+/// A response's body, which keeps the place of its request.
+struct Placed<B> {
+    body: B,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<B> Body for Placed<B>
+where
+    B: Body<Data = Bytes, Error = Error> + Unpin,
+{
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -1,6 +1,7 @@
 //! Responses as instances give them, and the bodies of requests and responses.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
@@ -29,18 +30,26 @@ where
     body.map_err(|_| Error::ConnectionTerminated).boxed_unsync()
 }
 
-/// When the last piece of a request's body came. Shared between the body and whoever waits for its guest.
+/// How a request's body is coming. Shared between the body and whoever waits for its guest.
 #[derive(Debug, Default)]
-pub(crate) struct Progress(Mutex<Option<Instant>>);
+pub(crate) struct Progress {
+    last: Mutex<Option<Instant>>,
+    awaited: AtomicBool,
+}
 
 impl Progress {
-    /// The last time, if a piece has come at all.
+    /// When the last piece came, if one has come at all.
     pub(crate) fn last(&self) -> Option<Instant> {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether the guest waits for a piece that the client has not sent.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Relaxed)
     }
 
     fn note(&self) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
 }
 
@@ -79,7 +88,9 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        let frame = match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        self.progress.awaited.store(polled.is_pending(), Relaxed);
+        let frame = match ready!(polled) {
             None => return Poll::Ready(None),
             Some(Err(_)) => return Poll::Ready(Some(Err(Error::ConnectionTerminated))),
             Some(Ok(frame)) => frame,

@@ -35,6 +35,7 @@ impl State {
     pub(crate) fn lend(&mut self) -> Lent<'_> {
         Lent {
             grant: &self.grant,
+            guard: &self.guard,
             table: &mut self.table,
         }
     }
@@ -78,6 +79,7 @@ impl ResourceLimiter for State {
 /// The part of [`State`] that the stores and variables interfaces need.
 pub(crate) struct Lent<'a> {
     pub(crate) grant: &'a Arc<Grant>,
+    pub(crate) guard: &'a Arc<Guard>,
     pub(crate) table: &'a mut ResourceTable,
 }
 

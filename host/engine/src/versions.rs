@@ -9,10 +9,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use thiserror::Error;
-use tokio::sync::Semaphore;
 
 use crate::component::{Component, INSTANCES_APART};
 use crate::instances::Instances;
+use crate::pool::Places;
 
 /// Shares are counted in hundredths.
 const WHOLE: u8 = 100;
@@ -128,8 +128,8 @@ impl Versions {
         let greatest = &shares.iter().max_by_key(|share| share.percent)?.component;
         last.filter(|last| last.component().is(greatest))
             .or_else(|| {
-                let free = Arc::new(Semaphore::new(INSTANCES_APART as usize));
-                Some(Instances::apart(greatest.clone(), free))
+                let places = Places::new(INSTANCES_APART as usize);
+                Some(Instances::apart(greatest.clone(), places))
             })
     }
 }
@@ -147,7 +147,7 @@ pub struct Balanced {
 struct Dealt {
     generation: u64,
     /// Places for busy instances, which the versions share.
-    free: Option<Arc<Semaphore>>,
+    places: Option<Arc<Places>>,
     shares: Vec<(u8, Instances)>,
     requests: u32,
 }
@@ -171,16 +171,16 @@ impl Balanced {
         let shares = self.versions.shares();
         let mut known = std::mem::take(&mut dealt.shares);
         for share in shares.iter().filter(|share| share.percent > 0) {
-            let free = dealt.free.get_or_insert_with(|| {
+            let places = dealt.places.get_or_insert_with(|| {
                 let places = share.component.busy_max() / self.event_loops;
-                Arc::new(Semaphore::new(places.max(1) as usize))
+                Places::new(places.max(1) as usize)
             });
             let kept = known
                 .iter()
                 .position(|(_, instances)| instances.component().is(&share.component))
                 .map(|place| known.swap_remove(place).1);
             let instances =
-                kept.unwrap_or_else(|| Instances::new(share.component.clone(), free.clone()));
+                kept.unwrap_or_else(|| Instances::new(share.component.clone(), places.clone()));
             dealt.shares.push((share.percent, instances));
         }
     }

@@ -1,97 +1,67 @@
 //! One connection: its requests, one by one, to the components that their routes lead to.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
+use hyper_util::rt::TokioIo;
+use starling_admission::Outcome;
 use starling_engine::{Balanced, Instances, Response, empty_body};
-use starling_telemetry::attribute;
+use starling_telemetry::{Limit, attribute};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 use tokio_rustls::TlsAcceptor;
 
+use crate::activity::{Activity, UnderWay};
 use crate::drain::Draining;
-use crate::headers::{ConnectionHeaders, RouteHeaders, prepare};
-use crate::limits::Limits;
+use crate::gate::Gate;
+use crate::headers::{ConnectionHeaders, RouteHeaders, list_bytes, prepare};
+use crate::limits::Bounds;
 use crate::observe::{Answered, RequestObserver};
 use crate::patience::Patience;
 use crate::problem::Problem;
+use crate::protocol::protocol;
 use crate::readiness::{LIVE, READY, Readiness, ReadinessLatch};
+use crate::received::Received;
 use crate::routes::Routes;
+use crate::sent::Sent;
 use crate::siblings::Relay;
 use crate::trace::Trace;
 
-/// How often the other end of an HTTP/2 connection is asked whether it is still there.
-const HTTP2_PING_INTERVAL: Duration = Duration::from_secs(20);
-
-/// How long it has to answer.
-const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Runs what HTTP/2 does beside a connection on the connection's own event loop, which nothing of it leaves.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LocalExecutor;
-
-impl<F> hyper::rt::Executor<F> for LocalExecutor
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
-    }
-}
+/// A body of at most this many bytes comes with the head, or right after it.
+const TELLING_BYTES_MAX: u64 = 16 << 10;
 
 /// Where a route leads on one event loop.
 pub(crate) struct Target {
     pub(crate) instances: Rc<Balanced>,
-    pub(crate) headers: RouteHeaders,
+    /// What Spin's headers say of the route, where the component reads them.
+    pub(crate) headers: Option<RouteHeaders>,
 }
 
 /// What all connections of one event loop share.
 pub(crate) struct Service {
     pub(crate) routes: Routes<Target>,
-    pub(crate) limits: Limits,
+    pub(crate) bounds: Arc<Bounds>,
     pub(crate) draining: Draining,
     pub(crate) readiness: ReadinessLatch,
     pub(crate) relay: Relay,
     pub(crate) observer: Option<Arc<dyn RequestObserver>>,
     pub(crate) tls: Option<TlsAcceptor>,
-}
-
-/// Reads and writes HTTP as the limits say.
-pub(crate) fn protocol(limits: &Limits) -> auto::Builder<LocalExecutor> {
-    let mut builder = auto::Builder::new(LocalExecutor);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.header_timeout)
-        .max_buf_size(limits.header_bytes_max.max(8 << 10));
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(Some(HTTP2_PING_INTERVAL))
-        .keep_alive_timeout(HTTP2_PING_TIMEOUT)
-        .max_concurrent_streams(limits.http2_streams_max)
-        .max_header_list_size(u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX));
-    builder
+    /// Decides what is taken; without it, all is.
+    pub(crate) gate: Option<Gate>,
 }
 
 /// Serves one connection until it ends, or until the host goes and it is idle.
-pub(crate) async fn serve(
-    stream: TcpStream,
-    client: SocketAddr,
-    protocol: Rc<auto::Builder<LocalExecutor>>,
-    service: Rc<Service>,
-) {
+pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, service: Rc<Service>) {
     // Responses leave in one piece; waiting for more to send only adds delay.
     let _ = stream.set_nodelay(true);
     let Ok(local) = stream.local_addr() else {
@@ -99,13 +69,17 @@ pub(crate) async fn serve(
     };
     let connection = Rc::new(ConnectionHeaders::new(client, local));
     let Some(tls) = &service.tls else {
-        return converse(stream, client, connection, &protocol, service).await;
+        return converse(stream, client, connection, service).await;
     };
-    let handshake = tokio::time::timeout(service.limits.header_timeout, tls.accept(stream));
+    let patience = service.bounds.limits.header_timeout;
+    let handshake = tokio::time::timeout(patience, tls.accept(stream));
     match handshake.await {
-        Ok(Ok(stream)) => converse(stream, client, connection, &protocol, service).await,
+        Ok(Ok(stream)) => converse(stream, client, connection, service).await,
         Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
-        Err(_) => tracing::debug!(%client, "a TLS handshake took too long"),
+        Err(_) => {
+            service.bounds.reached.count(Limit::HeaderTimeout);
+            tracing::debug!(%client, "a TLS handshake took too long");
+        }
     }
 }
 
@@ -113,17 +87,18 @@ async fn converse(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     client: SocketAddr,
     connection: Rc<ConnectionHeaders>,
-    protocol: &auto::Builder<LocalExecutor>,
     service: Rc<Service>,
 ) {
     let mut draining = service.draining.clone();
-    let spoke = Arc::new(AtomicBool::new(false));
-    let silence = silence(spoke.clone(), service.limits.header_timeout * 2);
-    let stream = Patience::new(stream, service.limits.write_timeout);
-    let respond = service_fn(move |request| {
-        spoke.store(true, Relaxed);
+    let bounds = service.bounds.clone();
+    let activity = Arc::new(Activity::new(bounds.clone()));
+    let stream = Patience::new(stream, activity.clone());
+    let protocol = protocol(&activity);
+    let begun = activity.clone();
+    let respond = service_fn(move |request: Request<Incoming>| {
+        let under_way = begun.begin(request.version());
         let (service, connection) = (service.clone(), connection.clone());
-        async move { Ok::<_, Infallible>(service.respond(request, &connection).await) }
+        async move { Ok::<_, Infallible>(service.respond(request, &connection, under_way).await) }
     });
     let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), respond));
     let result = tokio::select! {
@@ -132,33 +107,73 @@ async fn converse(
             served.as_mut().graceful_shutdown();
             served.await
         }
-        () = silence => return,
+        limit = activity.outstayed() => {
+            bounds.reached.count(limit);
+            if limit != Limit::IdleTimeout {
+                tracing::debug!(%client, limit = limit.key(), "a connection was cut off");
+                return;
+            }
+            // In HTTP/2 the client is told first. What it has sent meanwhile is answered.
+            served.as_mut().graceful_shutdown();
+            tokio::select! {
+                result = served => result,
+                _ = activity.outstayed() => return,
+            }
+        }
     };
     if let Err(error) = result {
+        if let Some(limit) = limit_of(&*error) {
+            bounds.reached.count(limit);
+        }
         tracing::debug!(%client, error, "a connection ended early");
     }
 }
 
-/// Ends if a connection has not brought a request by then. hyper's own timer starts only once it knows which version
-/// of HTTP the client speaks.
-async fn silence(spoke: Arc<AtomicBool>, patience: Duration) {
-    tokio::time::sleep(patience).await;
-    if spoke.load(Relaxed) {
-        std::future::pending().await
+/// The limit at which hyper or h2 has ended a connection, if it was at one.
+fn limit_of(error: &(dyn Error + 'static)) -> Option<Limit> {
+    let hyper = error.downcast_ref::<hyper::Error>()?;
+    if hyper.is_parse_too_large() {
+        return Some(Limit::HeaderBytes);
     }
+    // Many requests that are cancelled at once, a head without end, many tiny frames: see `protocol`.
+    let h2: &h2::Error = hyper.source()?.downcast_ref()?;
+    let flooded = h2.is_library() && h2.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    flooded.then_some(Limit::Http2Flood)
 }
 
 impl Service {
+    /// Whether a request's head is too long. Those of HTTP/1.1 hyper sees to, with the same answer.
+    fn is_head_too_long(&self, request: &Request<Incoming>) -> bool {
+        let too_long = request.version() == Version::HTTP_2
+            && list_bytes(request) > self.bounds.limits.header_bytes_max;
+        if too_long {
+            self.bounds.reached.count(Limit::HeaderBytes);
+        }
+        too_long
+    }
+
     async fn respond(
         &self,
         request: Request<Incoming>,
         connection: &ConnectionHeaders,
-    ) -> Response {
+        under_way: UnderWay,
+    ) -> http::Response<Sent> {
+        if self.is_head_too_long(&request) {
+            let response = bare(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+            return response.map(|body| Sent::new(body, under_way));
+        }
         let started = Instant::now();
         let method = request.method().clone();
         let version = request.version();
         let trace = Trace::of(request.headers());
-        let (route, answer) = self.dispatch(request, connection, trace).await;
+        let request = request.map(|body| Received::new(body, under_way.activity().clone()));
+        let slowness = request.body().slowness();
+        let (route, answer) = self.dispatch(request, connection, trace, started).await;
+        // The component has only seen that the body broke off, whatever it makes of that.
+        let answer = match slowness.is_excessive() {
+            true => Err(Problem::BodyTooSlow),
+            false => answer,
+        };
         let (mut response, problem) = match answer {
             Ok(response) => (response, None),
             Err(problem) => {
@@ -184,49 +199,83 @@ impl Service {
                 elapsed: started.elapsed(),
             });
         }
-        response
+        response.map(|body| Sent::new(body, under_way))
     }
 
     /// The route of a request, if there is one, and the answer to it.
     async fn dispatch(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         connection: &ConnectionHeaders,
         trace: Trace,
+        came: Instant,
     ) -> (Option<&Arc<str>>, Result<Response, Problem>) {
-        let Some((index, path_info)) = self.routes.find(request.uri().path()) else {
+        let path = request.uri().path();
+        let Some((index, path_info)) = self.routes.find(path) else {
             return (None, self.without_route(request, trace).await);
         };
-        let path_info = HeaderValue::from_str(path_info).map_err(|_| Problem::NoRoute);
         let route = self.routes.get(index);
-        let answer = match (route.target.instances.next(), path_info) {
-            (_, Err(problem)) => Err(problem),
-            (None, _) => self.pass(request, trace, Problem::NoVersion).await,
-            (Some(instances), Ok(path_info)) => {
-                let headers = &route.target.headers;
-                self.handle(request, instances, headers, &path_info, connection, trace)
+        let raw = Some(route.pattern.raw());
+        let headers = match &route.target.headers {
+            Some(headers) => match HeaderValue::from_str(path_info) {
+                Ok(path_info) => Some((headers, path_info)),
+                Err(_) => return (raw, Err(Problem::NoRoute)),
+            },
+            None => None,
+        };
+        let rules = &route.priorities;
+        let admitted = self
+            .gate
+            .as_ref()
+            .map(|gate| gate.admit(index, rules, request.method(), path, came))
+            .transpose();
+        let mut permit = match admitted {
+            Ok(permit) => permit,
+            Err(problem) => {
+                read_past(request, self.bounds.limits.body_bytes_max).await;
+                return (raw, Err(problem));
+            }
+        };
+        // How long a body takes to come says how busy the client is.
+        let tells = request.body().size_hint().upper();
+        let tells = tells.is_some_and(|bytes| bytes <= TELLING_BYTES_MAX);
+        // What has come on other connections is read before the first of it is worked on: only then does the gate know
+        // how much there is.
+        yield_now().await;
+        let answer = match route.target.instances.next() {
+            None => self.pass(request, trace, Problem::NoVersion).await,
+            Some(instances) => {
+                let headers = headers.as_ref().map(|(route, path)| (*route, path));
+                self.handle(request, instances, headers, connection, trace)
                     .await
             }
         };
-        (Some(route.pattern.raw()), answer)
+        if let Some(permit) = &mut permit {
+            permit.answered(Instant::now(), outcome(tells, &answer));
+        }
+        // The body goes as fast as the client takes it, and holds no place.
+        drop(permit);
+        // And all of it is worked on before the first response is written: written one after the other, without
+        // anything in between, responses cost fewer wake-ups at both ends.
+        yield_now().await;
+        (raw, answer)
     }
 
     async fn handle(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         instances: Instances,
-        headers: &RouteHeaders,
-        path_info: &HeaderValue,
+        headers: Option<(&RouteHeaders, &HeaderValue)>,
         connection: &ConnectionHeaders,
         trace: Trace,
     ) -> Result<Response, Problem> {
         self.check_length(&request)?;
         let (mut head, body) = request.into_parts();
-        prepare(&mut head, headers, path_info, connection)?;
+        prepare(&mut head, headers, connection)?;
         trace.pass_on(&mut head.headers);
         let request = Request::from_parts(head, body);
         instances
-            .handle(request, self.limits.body_bytes_max)
+            .handle(request, self.bounds.limits.body_bytes_max)
             .await
             .map_err(Problem::Component)
     }
@@ -234,16 +283,16 @@ impl Service {
     /// Answers what load balancers and supervisors ask; what else has no route here may have one elsewhere.
     async fn without_route(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         trace: Trace,
     ) -> Result<Response, Problem> {
         match request.uri().path() {
-            LIVE => Ok(no_content()),
+            LIVE => Ok(bare(StatusCode::NO_CONTENT)),
             READY => match self.readiness.get() {
                 Readiness::Ready if self.draining.noticed() => {
                     Err(Problem::NotReady(Readiness::Draining))
                 }
-                Readiness::Ready => Ok(no_content()),
+                Readiness::Ready => Ok(bare(StatusCode::NO_CONTENT)),
                 other => Err(Problem::NotReady(other)),
             },
             _ => self.pass(request, trace, Problem::NoRoute).await,
@@ -253,7 +302,7 @@ impl Service {
     /// Lets a sibling answer, if there is one that can; `otherwise` is why it has to.
     async fn pass(
         &self,
-        request: Request<Incoming>,
+        request: Request<Received>,
         trace: Trace,
         otherwise: Problem,
     ) -> Result<Response, Problem> {
@@ -261,32 +310,56 @@ impl Service {
         self.relay.pass(request, trace, otherwise).await
     }
 
-    fn check_length(&self, request: &Request<Incoming>) -> Result<(), Problem> {
-        let bytes_max = self.limits.body_bytes_max;
+    fn check_length(&self, request: &Request<Received>) -> Result<(), Problem> {
+        let bytes_max = self.bounds.limits.body_bytes_max;
         if request.body().size_hint().lower() > bytes_max {
+            self.bounds.reached.count(Limit::RequestBodyBytes);
             return Err(Problem::BodyTooLarge { bytes_max });
         }
         Ok(())
     }
 }
 
-fn no_content() -> Response {
+/// Whether the time that an answer took says how busy the host is.
+fn outcome(tells: bool, answer: &Result<Response, Problem>) -> Outcome {
+    match answer {
+        Ok(_) if tells => Outcome::Served,
+        _ => Outcome::Unsampled,
+    }
+}
+
+/// Reads past the body of a request that is refused. A client that is still sending when the connection is closed loses
+/// what it was told; one that asked first (RFC 9110, section 10.1.1) sends nothing.
+async fn read_past(request: Request<Received>, bytes_max: u64) {
+    if request.headers().contains_key(header::EXPECT) {
+        return;
+    }
+    let mut body = request.into_body();
+    let mut bytes = 0;
+    while bytes <= bytes_max
+        && let Some(Ok(frame)) = body.frame().await
+    {
+        bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+    }
+}
+
+fn bare(status: StatusCode) -> Response {
     let mut response = Response::new(empty_body());
-    *response.status_mut() = StatusCode::NO_CONTENT;
+    *response.status_mut() = status;
     response
 }
 
 /// Turns a problem into its response, and into a line of the log that names the same trace.
 fn report(method: &Method, route: Option<&str>, problem: &Problem, trace: Trace) -> Response {
     let cause = match problem {
-        Problem::Component(error) => {
-            std::error::Error::source(error).map(|cause| format!("{cause:#}"))
-        }
+        Problem::Component(error) => error.source().map(|cause| format!("{cause:#}")),
         _ => None,
     };
     let status = problem.status().as_u16();
     // A load balancer asks whether the host is ready again and again; that has been logged when it changed.
-    let failed = problem.status().is_server_error() && !matches!(problem, Problem::NotReady(_));
+    // And of what is refused under overload there would be more lines than anybody can read: it is counted.
+    let quiet = matches!(problem, Problem::NotReady(_)) || problem.name() == "overloaded";
+    let failed = problem.status().is_server_error() && !quiet;
     if failed {
         tracing::error!(
             { attribute::TRACE_ID } = %trace.id(),

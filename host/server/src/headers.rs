@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderName, HeaderValue, Uri, Version, header, request};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header, request};
 
 use crate::problem::Problem;
 use crate::routes::RoutePattern;
@@ -59,14 +59,14 @@ impl ConnectionHeaders {
     }
 }
 
-/// Makes the head of a client's request what a component expects.
+/// Makes the head of a client's request what a component expects: with Spin's headers for the route and for the path
+/// below it, where the component reads them.
 ///
 /// # Errors
 /// When the `Host` header is not an authority (RFC 9112, section 3.2).
 pub(crate) fn prepare(
     head: &mut request::Parts,
-    route: &RouteHeaders,
-    path_info: &HeaderValue,
+    route: Option<(&RouteHeaders, &HeaderValue)>,
     connection: &ConnectionHeaders,
 ) -> Result<(), Problem> {
     let authority = authority(head, connection)?;
@@ -76,16 +76,18 @@ pub(crate) fn prepare(
         .cloned()
         .unwrap_or_else(|| PathAndQuery::from_static("/"));
     remove_claims(&mut head.headers);
-    let full_url = format!("http://{authority}{path_and_query}");
-    let full_url = HeaderValue::try_from(full_url).map_err(|_| Problem::InvalidHost)?;
-    let headers = &mut head.headers;
-    headers.insert(FULL_URL, full_url);
-    headers.insert(PATH_INFO, path_info.clone());
-    headers.insert(MATCHED_ROUTE, route.route.clone());
-    headers.insert(RAW_COMPONENT_ROUTE, route.route.clone());
-    headers.insert(COMPONENT_ROUTE, route.prefix.clone());
-    headers.insert(BASE_PATH, HeaderValue::from_static("/"));
-    headers.insert(CLIENT_ADDR, connection.client.clone());
+    if let Some((route, path_info)) = route {
+        let full_url = format!("http://{authority}{path_and_query}");
+        let full_url = HeaderValue::try_from(full_url).map_err(|_| Problem::InvalidHost)?;
+        let headers = &mut head.headers;
+        headers.insert(FULL_URL, full_url);
+        headers.insert(PATH_INFO, path_info.clone());
+        headers.insert(MATCHED_ROUTE, route.route.clone());
+        headers.insert(RAW_COMPONENT_ROUTE, route.route.clone());
+        headers.insert(COMPONENT_ROUTE, route.prefix.clone());
+        headers.insert(BASE_PATH, HeaderValue::from_static("/"));
+        headers.insert(CLIENT_ADDR, connection.client.clone());
+    }
     let mut uri = http::uri::Parts::default();
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = Some(authority);
@@ -111,15 +113,34 @@ fn authority(head: &request::Parts, connection: &ConnectionHeaders) -> Result<Au
     }
 }
 
+/// The size of a request's header list, as HTTP/2 counts it: names, values, and 32 bytes for each field (RFC 9113, section
+/// 6.5.2).
+pub(crate) fn list_bytes<B>(request: &Request<B>) -> usize {
+    const FIELD_OVERHEAD: usize = 32;
+    let uri = request.uri();
+    let pseudo = [
+        (":method", request.method().as_str()),
+        (":scheme", uri.scheme_str().unwrap_or_default()),
+        (":authority", uri.authority().map_or("", Authority::as_str)),
+        (
+            ":path",
+            uri.path_and_query().map_or("", PathAndQuery::as_str),
+        ),
+    ];
+    let pseudo = pseudo.iter().map(|(name, value)| name.len() + value.len());
+    let fields = request.headers().iter();
+    let fields = fields.map(|(name, value)| name.as_str().len() + value.len());
+    pseudo
+        .chain(fields)
+        .map(|bytes| bytes + FIELD_OVERHEAD)
+        .sum()
+}
+
 /// Headers that only the host may set do not come from a client.
 fn remove_claims(headers: &mut HeaderMap) {
-    let claims: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with(PREFIX))
-        .cloned()
-        .collect();
-    for name in claims {
-        headers.remove(name);
+    let is_claim = |name: &&HeaderName| name.as_str().starts_with(PREFIX);
+    while let Some(claim) = headers.keys().find(is_claim).cloned() {
+        headers.remove(claim);
     }
 }
 
@@ -134,8 +155,7 @@ mod tests {
         let route = RouteHeaders::new(&route.parse().unwrap());
         prepare(
             &mut head,
-            &route,
-            &HeaderValue::from_static(path_info),
+            Some((&route, &HeaderValue::from_static(path_info))),
             &connection,
         )
         .unwrap();
@@ -161,6 +181,14 @@ mod tests {
     }
 
     #[test]
+    fn a_header_list_is_counted_as_http2_does() {
+        let request = Request::get("https://a/b").header("x-y", "123");
+        let request = request.version(Version::HTTP_2).body(()).unwrap();
+        let pseudo = ":methodGET:schemehttps:authoritya:path/b".len() + 4 * 32;
+        assert_eq!(list_bytes(&request), pseudo + "x-y123".len() + 32);
+    }
+
+    #[test]
     fn a_client_cannot_claim_what_the_host_says() {
         let request = http::Request::get("/v1")
             .header("host", "h")
@@ -171,6 +199,20 @@ mod tests {
         assert_eq!(head.headers.get("spin-path-match-id"), None);
     }
 
+    #[test]
+    fn a_component_that_reads_none_of_it_gets_no_claims_either() {
+        let request = http::Request::get("/v1")
+            .header("host", "h")
+            .header("spin-client-addr", "10.0.0.1:1")
+            .header("spin-full-url", "forged");
+        let (mut head, ()) = request.body(()).unwrap().into_parts();
+        let connection =
+            ConnectionHeaders::new(([127, 0, 0, 1], 1).into(), ([127, 0, 0, 1], 2).into());
+        prepare(&mut head, None, &connection).unwrap();
+        assert_eq!(head.headers.len(), 1, "{:?}", head.headers);
+        assert_eq!(head.uri, "http://h/v1");
+    }
+
     fn refused(request: request::Builder) -> bool {
         let (mut head, ()) = request.body(()).unwrap().into_parts();
         let connection =
@@ -178,8 +220,7 @@ mod tests {
         let route = RouteHeaders::new(&"/...".parse().unwrap());
         let result = prepare(
             &mut head,
-            &route,
-            &HeaderValue::from_static("/"),
+            Some((&route, &HeaderValue::from_static("/"))),
             &connection,
         );
         matches!(result, Err(Problem::InvalidHost))

@@ -5,20 +5,28 @@
 //! - [`Server`] listens, on one event loop for each core, and drains on request.
 //! - [`Timer`] calls a component at intervals for as long as the server serves.
 //! - [`ReadinessLatch`] says whether load balancers are to send traffic; [`Siblings`] take what this host cannot serve.
+//! - [`PriorityRule`] says which requests go first when there are more than a host can serve, and [`Gates`] how many it takes.
 //! - [`RequestObserver`] hears of each request.
 //! - [`Admin`] is a second, small listener for those who run the host.
 //! - [`Problem`] is every answer that the host gives by itself (RFC 9457).
 
+mod activity;
+mod addresses;
 mod admin;
 mod connection;
 mod drain;
+mod gate;
 mod headers;
 mod limits;
+mod listener;
 mod observe;
 mod patience;
 mod problem;
+mod protocol;
 mod readiness;
+mod received;
 mod routes;
+mod sent;
 mod server;
 mod siblings;
 mod timer;
@@ -26,6 +34,7 @@ mod trace;
 
 pub use admin::{Admin, Page, Pages};
 pub use drain::{Drain, Draining, drain};
+pub use gate::{Gates, InvalidRule, PriorityRule};
 pub use limits::Limits;
 pub use observe::{Answered, RequestObserver};
 pub use problem::Problem;

@@ -1,28 +1,30 @@
-//! A stream that gives up on a client who takes nothing of what is sent to it.
-//!
-//! hyper bounds the time that a client takes to send, not the time that it takes to receive.
+//! A stream that tells its connection's [`Activity`] what comes, and gives up on a client who takes nothing of what is sent
+//! to it: hyper bounds neither.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use starling_telemetry::Limit;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+
+use crate::activity::Activity;
 
 /// A stream whose writes fail once they have made no progress for some time.
 pub(crate) struct Patience<S> {
     stream: S,
-    timeout: Duration,
+    activity: Arc<Activity>,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Patience<S> {
-    pub(crate) fn new(stream: S, timeout: Duration) -> Self {
+    pub(crate) fn new(stream: S, activity: Arc<Activity>) -> Self {
         Self {
             stream,
-            timeout,
+            activity,
             waiting: None,
         }
     }
@@ -37,12 +39,14 @@ impl<S> Patience<S> {
             self.waiting = None;
             return written;
         }
-        let timeout = self.timeout;
+        self.activity.blocked();
+        let timeout = self.activity.bounds().limits.write_timeout;
         let waiting = self.waiting.get_or_insert_with(|| Box::pin(sleep(timeout)));
         match waiting.as_mut().poll(cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(()) => {
                 waiting.as_mut().reset(Instant::now() + timeout);
+                self.activity.bounds().reached.count(Limit::WriteTimeout);
                 Poll::Ready(Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     "the client takes nothing of what is sent to it",
@@ -58,7 +62,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Patience<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(cx, buffer)
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buffer))?;
+        let bytes = buffer.filled().len() - before;
+        Poll::Ready(match bytes {
+            0 => Ok(()),
+            bytes => self.activity.received(bytes),
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! Every answer that the host gives by itself, as problem details (RFC 9457). The only place where errors become
 //! responses.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use http_body_util::{BodyExt, Full};
@@ -22,6 +24,13 @@ pub enum Problem {
         /// The limit in bytes.
         bytes_max: u64,
     },
+    /// There are more requests than this host can serve in time.
+    Overloaded {
+        /// When it is worth another try.
+        retry_after: Duration,
+    },
+    /// The client sent the body too slowly.
+    BodyTooSlow,
     /// The component gave no response.
     Component(RequestError),
     /// The route's component has no version that could be run here, and no sibling could serve the request.
@@ -50,7 +59,9 @@ impl Problem {
             Self::BodyTooLarge { .. } | Self::Component(RequestError::BodyTooLarge) => {
                 "body-too-large"
             }
+            Self::BodyTooSlow => "body-too-slow",
             Self::NoVersion => "no-version",
+            Self::Overloaded { .. } => "overloaded",
             Self::SiblingFailed => "sibling-failed",
             Self::NotReady(_) => "not-ready",
             Self::Component(error) => match error {
@@ -72,7 +83,10 @@ impl Problem {
             Self::NoRoute => StatusCode::NOT_FOUND,
             Self::InvalidHost => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::NoVersion | Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::NoVersion | Self::NotReady(_) | Self::Overloaded { .. } => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::SiblingFailed => StatusCode::GATEWAY_TIMEOUT,
             Self::Component(error) => match error {
                 RequestError::Busy => StatusCode::SERVICE_UNAVAILABLE,
@@ -91,6 +105,7 @@ impl Problem {
             "no-route" => "No such route",
             "invalid-host" => "The Host header is not valid",
             "body-too-large" => "The request body is too large",
+            "body-too-slow" => "The request body came too slowly",
             "body-incomplete" => "The request body was not complete",
             "no-version" => "The component is not here yet",
             "sibling-failed" => "Another host gave no response",
@@ -111,6 +126,9 @@ impl Problem {
             Self::BodyTooLarge { bytes_max } => {
                 format!("This host takes request bodies of at most {bytes_max} bytes.")
             }
+            Self::BodyTooSlow => {
+                "The body came too slowly to be waited for. Send the request again.".to_owned()
+            }
             Self::Component(RequestError::BodyTooLarge) => {
                 "This host takes no request body of this size.".to_owned()
             }
@@ -119,6 +137,11 @@ impl Problem {
             }
             Self::Component(RequestError::Busy) => {
                 "All instances are busy. The request had no effect; send it again, here or elsewhere."
+                    .to_owned()
+            }
+            Self::Overloaded { .. } => {
+                "There are more requests than this host can serve in time. This one had no effect; send it again, \
+                 elsewhere or later."
                     .to_owned()
             }
             Self::NoVersion => {
@@ -139,6 +162,14 @@ impl Problem {
                  with an Idempotency-Key a deposit happens once."
                     .to_owned()
             }
+        }
+    }
+
+    /// Seconds until another try is worth it, for what is only so now.
+    fn retry_after_s(&self) -> u64 {
+        match self {
+            Self::Overloaded { retry_after } => retry_after.as_secs().max(1),
+            _ => 1,
         }
     }
 
@@ -167,7 +198,7 @@ impl Problem {
         );
         headers.insert(header::CONTENT_LENGTH, length);
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            headers.insert(header::RETRY_AFTER, self.retry_after_s().into());
         }
         response
     }
@@ -202,5 +233,8 @@ mod tests {
         let response = Problem::Component(RequestError::Busy).response(Trace::begin().id());
         assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+        let retry_after = Duration::from_secs(7);
+        let response = Problem::Overloaded { retry_after }.response(Trace::begin().id());
+        assert_eq!(response.headers()[header::RETRY_AFTER], "7");
     }
 }

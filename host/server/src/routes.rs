@@ -7,6 +7,8 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
+use crate::gate::PriorityRule;
+
 use thiserror::Error;
 
 /// A route as a manifest writes it: `/exact/path`, or `/prefix/...` for everything at and below `/prefix`.
@@ -114,6 +116,10 @@ pub struct Route<T> {
     pub pattern: RoutePattern,
     /// The name of the component, for error messages.
     pub component: String,
+    /// Whether its requests carry the headers by which Spin tells a component of the route and the client.
+    pub spin_headers: bool,
+    /// Which of its requests go first, and which last. The first that covers a request counts.
+    pub priorities: Arc<[PriorityRule]>,
     /// Where requests for these paths go.
     pub target: T,
 }
@@ -188,6 +194,8 @@ impl<T> Routes<T> {
                 .map(|route| Route {
                     pattern: route.pattern.clone(),
                     component: route.component.clone(),
+                    spin_headers: route.spin_headers,
+                    priorities: route.priorities.clone(),
                     target: target(route),
                 })
                 .collect(),
@@ -209,6 +217,8 @@ mod tests {
             Ok(Route {
                 pattern: pattern.parse()?,
                 component: format!("for {pattern}"),
+                spin_headers: true,
+                priorities: Arc::default(),
                 target: (),
             })
         });

@@ -8,11 +8,13 @@ use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 use std::{io, thread};
 
 use rustls::ServerConfig;
 use starling_engine::Versions;
+use starling_telemetry::{Limit, LimitCounts};
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime;
@@ -20,18 +22,18 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
-use crate::connection::{Service, Target, protocol, serve};
+use crate::addresses::{Addresses, Admitted};
+use crate::connection::{Service, Target, serve};
 use crate::drain::Draining;
+use crate::gate::{Gate, Gates};
 use crate::headers::RouteHeaders;
-use crate::limits::Limits;
+use crate::limits::{Bounds, Limits};
+use crate::listener::{is_of_one_connection, listener};
 use crate::observe::RequestObserver;
 use crate::readiness::ReadinessLatch;
 use crate::routes::Routes;
 use crate::siblings::{Relay, Siblings};
 use crate::timer::{self, Timer};
-
-/// Connections that the kernel completes before the host has accepted them.
-const BACKLOG: i32 = 1024;
 
 /// How long a loop waits after the system could not give it another connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -68,11 +70,15 @@ pub struct Server {
 struct Front {
     routes: Routes<Versions>,
     limits: Limits,
+    reached: Arc<LimitCounts>,
+    addresses: Arc<Addresses>,
     event_loops: NonZeroUsize,
     readiness: ReadinessLatch,
     siblings: Siblings,
     observer: Option<Arc<dyn RequestObserver>>,
     tls: Option<TlsAcceptor>,
+    /// How much is taken of what comes; without it, all.
+    admission: Option<(starling_admission::Config, Gates)>,
 }
 
 impl std::fmt::Debug for Front {
@@ -107,12 +113,15 @@ impl Server {
             timers: Vec::new(),
             front: Front {
                 routes,
+                addresses: Addresses::new(limits.connections_per_address_max),
                 limits,
+                reached: Arc::default(),
                 event_loops,
                 readiness: ReadinessLatch::ready(),
                 siblings: Siblings::default(),
                 observer: None,
                 tls: None,
+                admission: None,
             },
         })
     }
@@ -138,10 +147,24 @@ impl Server {
         self
     }
 
+    /// Counts there how often a limit is reached.
+    #[must_use]
+    pub fn with_limit_counts(mut self, reached: Arc<LimitCounts>) -> Self {
+        self.front.reached = reached;
+        self
+    }
+
     /// Speaks TLS, and nothing else, as this says. The application protocols in it are to be `h2` and `http/1.1`.
     #[must_use]
     pub fn with_tls(mut self, tls: Arc<ServerConfig>) -> Self {
         self.front.tls = Some(TlsAcceptor::from(tls));
+        self
+    }
+
+    /// Refuses at once what could not be served in time, as this says; `gates` shows what is going on.
+    #[must_use]
+    pub fn with_admission(mut self, config: starling_admission::Config, gates: Gates) -> Self {
+        self.front.admission = Some((config, gates));
         self
     }
 
@@ -176,8 +199,10 @@ impl Server {
                             .enable_all()
                             .build()?;
                         let local = tokio::task::LocalSet::new();
+                        let addresses = front.addresses.clone();
                         let service = front.service(draining);
-                        runtime.block_on(local.run_until(accept(listener, service, connections)))
+                        let accepted = accept(listener, service, addresses, connections);
+                        runtime.block_on(local.run_until(accepted))
                     })
             })
             .collect::<io::Result<Vec<thread::JoinHandle<io::Result<usize>>>>>()?;
@@ -210,67 +235,78 @@ impl Front {
                 .entry(route.component.clone())
                 .or_insert_with(|| Rc::new(route.target.balanced(loops)))
                 .clone(),
-            headers: RouteHeaders::new(&route.pattern),
+            headers: route
+                .spin_headers
+                .then(|| RouteHeaders::new(&route.pattern)),
         });
         Service {
             routes,
             relay: Relay::new(self.siblings),
-            limits: self.limits,
+            bounds: Arc::new(Bounds {
+                limits: self.limits,
+                reached: self.reached,
+                ..Bounds::default()
+            }),
             draining,
             readiness: self.readiness,
             observer: self.observer,
             tls: self.tls,
+            gate: self
+                .admission
+                .map(|(config, gates)| Gate::new(config, &gates)),
         }
     }
 }
 
-fn listener(address: SocketAddr) -> io::Result<StdTcpListener> {
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))?;
-    // Connections of an earlier host that are still closing do not stop the next one.
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
-}
-
-/// Whether an error of accepting concerns a connection that is gone already, and not the socket.
-fn is_of_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted
-    )
+/// A place for one more connection. While there is none, those that are idle have less time.
+async fn place(free: &Arc<Semaphore>, bounds: &Bounds) -> OwnedSemaphorePermit {
+    let permit = match free.clone().try_acquire_owned() {
+        Ok(permit) => permit,
+        Err(_) => {
+            if !bounds.crowded.swap(true, Relaxed) {
+                bounds.reached.count(Limit::Connections);
+            }
+            let freed = free.clone().acquire_owned().await;
+            freed.expect("the semaphore is never closed")
+        }
+    };
+    bounds.crowded.store(false, Relaxed);
+    permit
 }
 
 /// One event loop: accepts and serves until the host goes. Answers how many connections were cut off.
 async fn accept(
     listener: StdTcpListener,
     service: Service,
+    addresses: Arc<Addresses>,
     connections: usize,
 ) -> io::Result<usize> {
     let listener = TcpListener::from_std(listener)?;
-    let protocol = Rc::new(protocol(&service.limits));
     let service = Rc::new(service);
-    let free = Arc::new(Semaphore::new(connections));
+    let bounds = &service.bounds;
+    let free = Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS)));
     let mut draining = service.draining.clone();
     let mut open = JoinSet::new();
     let start = |open: &mut JoinSet<()>,
-                 permit: Option<OwnedSemaphorePermit>,
+                 place: (Option<OwnedSemaphorePermit>, Admitted),
                  (stream, client): (TcpStream, SocketAddr)| {
-        let served = serve(stream, client, protocol.clone(), service.clone());
+        let served = serve(stream, client, service.clone());
         open.spawn_local(async move {
             served.await;
-            drop(permit);
+            drop(place);
         });
+    };
+    let admit = |client: SocketAddr| {
+        let admitted = addresses.admit(client.ip());
+        if admitted.is_none() {
+            bounds.reached.count(Limit::ConnectionsPerAddress);
+            tracing::debug!(%client, "a connection was closed: its address has too many");
+        }
+        admitted
     };
     loop {
         let next = async {
-            let permit = free
-                .clone()
-                .acquire_owned()
-                .await
-                .expect("the semaphore is never closed");
+            let permit = place(&free, bounds).await;
             (permit, listener.accept().await)
         };
         tokio::select! {
@@ -279,7 +315,9 @@ async fn accept(
             Some(_) = open.join_next() => {}
             (permit, accepted) = next => match accepted {
                 Ok(connection) => {
-                    start(&mut open, Some(permit), connection);
+                    if let Some(admitted) = admit(connection.1) {
+                        start(&mut open, (Some(permit), admitted), connection);
+                    }
                     // What has come runs first; meanwhile another loop may take the next connection.
                     tokio::task::yield_now().await;
                 }
@@ -298,7 +336,13 @@ async fn accept(
         match listener.accept() {
             Ok((stream, client)) => {
                 stream.set_nonblocking(true)?;
-                start(&mut open, None, (TcpStream::from_std(stream)?, client));
+                if let Some(admitted) = admit(client) {
+                    start(
+                        &mut open,
+                        (None, admitted),
+                        (TcpStream::from_std(stream)?, client),
+                    );
+                }
             }
             Err(error) if is_of_one_connection(&error) => {}
             Err(_) => break,
@@ -306,6 +350,6 @@ async fn accept(
     }
     drop(listener);
     let ended = async { while open.join_next().await.is_some() {} };
-    let _ = tokio::time::timeout(service.limits.drain_timeout, ended).await;
+    let _ = tokio::time::timeout(bounds.limits.drain_timeout, ended).await;
     Ok(open.len())
 }

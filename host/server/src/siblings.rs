@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri, Version, header};
-use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
@@ -17,6 +16,7 @@ use starling_engine::{Response, relayed_body};
 use thiserror::Error;
 
 use crate::problem::Problem;
+use crate::received::Received;
 use crate::routes::{Route, RoutePattern, Routes};
 use crate::trace::Trace;
 
@@ -84,6 +84,8 @@ impl Sibling {
             Some(Route {
                 pattern,
                 component: String::new(),
+                spin_headers: false,
+                priorities: Arc::default(),
                 target: (),
             })
         });
@@ -138,7 +140,7 @@ impl Siblings {
 #[derive(Debug)]
 pub(crate) struct Relay {
     siblings: Siblings,
-    client: Client<HttpConnector, Incoming>,
+    client: Client<HttpConnector, Received>,
 }
 
 impl Relay {
@@ -157,7 +159,7 @@ impl Relay {
     /// the request has not left.
     pub(crate) async fn pass(
         &self,
-        mut request: Request<Incoming>,
+        mut request: Request<Received>,
         trace: Trace,
         otherwise: Problem,
     ) -> Result<Response, Problem> {
@@ -204,7 +206,7 @@ impl Relay {
 }
 
 /// Turns a request to this host into one to a sibling. What the client called this host stays in `Host`.
-fn aim(request: &mut Request<Incoming>, authority: Authority, own_id: HeaderValue) -> bool {
+fn aim(request: &mut Request<Received>, authority: Authority, own_id: HeaderValue) -> bool {
     let asked = request.uri().authority().cloned();
     let path = request
         .uri()

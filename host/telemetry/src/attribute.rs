@@ -19,6 +19,8 @@ pub const TRACE_ID: &str = "trace_id";
 pub const SPAN_ID: &str = "span_id";
 /// The label of a key-value store.
 pub const STORE: &str = "starling.store.label";
+/// The key that sets a limit.
+pub const LIMIT: &str = "starling.limit.key";
 /// The region whose store a replica is of.
 pub const ORIGIN: &str = "starling.replication.origin";
 /// What has become of a deposit in the spool.
@@ -31,3 +33,7 @@ pub const DB_OPERATION_NAME: &str = "db.operation.name";
 pub const ROLLOUT: &str = "starling.rollout.id";
 /// Where a rollout stands.
 pub const ROLLOUT_STATE: &str = "starling.rollout.state";
+/// How much a request matters: `low`, `normal` or `high`.
+pub const PRIORITY: &str = "starling.admission.priority";
+/// What requests wait for: `loop` or `store`.
+pub const RESOURCE: &str = "starling.admission.resource";

@@ -139,3 +139,33 @@ pub const ROLLOUT_STEP: Metric = metric(
 /// How long a rollout is.
 pub const ROLLOUT_STEPS: Metric =
     metric("starling.rollout.steps", "", "The steps that a rollout has");
+/// How often limits were reached.
+pub const LIMIT_REACHED: Metric = metric(
+    "starling.limit.reached",
+    "",
+    "How often a limit of this host was reached, by the key that sets it",
+);
+/// What was taken.
+pub const ADMISSION_ADMITTED: Metric = metric(
+    "starling.admission.admitted",
+    "",
+    "Requests that the host took, by what they matter",
+);
+/// What was refused.
+pub const ADMISSION_REFUSED: Metric = metric(
+    "starling.admission.refused",
+    "",
+    "Requests that the host refused at once because it could not serve them in time, by what they matter",
+);
+/// How much is taken at once.
+pub const ADMISSION_LIMIT: Metric = metric(
+    "starling.admission.limit",
+    "",
+    "The requests that the host takes at once, over its event loops, by what they wait for",
+);
+/// How much is under way.
+pub const ADMISSION_IN_FLIGHT: Metric = metric(
+    "starling.admission.in_flight",
+    "",
+    "The requests that the host has taken and not answered, by what they wait for",
+);

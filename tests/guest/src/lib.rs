@@ -22,6 +22,7 @@
 //! | `/exit` | ends its program | [`misbehave`] |
 //! | `/loop` | computes for ever | [`misbehave`] |
 //! | `/eat` | allocates until it is stopped | [`misbehave`] |
+//! | `/hold/{label}` | opens a store, and keeps it open, until it is stopped | [`misbehave`] |
 //! | `/kv/{label}/{key}` | GET, PUT, DELETE and HEAD by spin:key-value | [`store`] |
 //! | `/keys/{label}` | all keys, by spin:key-value | [`store`] |
 //! | `/bucket/{label}/{key}` | GET, PUT, DELETE and HEAD by wasi:keyvalue | [`store`] |
@@ -81,6 +82,7 @@ async fn handle(request: Request) -> Answer {
         ["exit"] => misbehave::exit(),
         ["loop"] => misbehave::compute_for_ever(),
         ["eat"] => misbehave::eat(),
+        ["hold", label] => misbehave::hold(label),
         ["kv", label, key] => store::value(request, label, key).await,
         ["keys", label] => store::keys(label).await,
         ["bucket", label, key] => store::bucket_value(request, label, key).await,

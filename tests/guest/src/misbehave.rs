@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use spin_sdk::experimental::wasi::keyvalue::store as buckets;
 use spin_sdk::http::box_body;
 
 use crate::answer::Answer;
@@ -36,6 +37,13 @@ pub(crate) fn eat() -> Answer {
     loop {
         // Not zero: pages of zeros would cost the host nothing.
         eaten.push(black_box(vec![0xA5; 1 << 20]));
+    }
+}
+
+pub(crate) fn hold(label: &str) -> Answer {
+    let mut held = Vec::new();
+    loop {
+        held.push(buckets::open(label));
     }
 }
 

@@ -14,6 +14,8 @@ use wasmtime::component::{
 };
 
 use crate::bindings::spin::key_value::key_value::{self, Error};
+use crate::guard::Guard;
+use crate::hosts::metered::{Metered, Refusal};
 use crate::state::{Lending, Lent};
 
 /// Keys that one page of a listing holds.
@@ -31,18 +33,45 @@ impl Lent<'_> {
     }
 }
 
-fn store<T>(
-    accessor: &Accessor<T, Lending>,
-    handle: &Resource<OpenStore>,
-) -> wasmtime::Result<Arc<dyn Store>> {
-    accessor.with(|mut access| Ok(access.get().table.get(handle)?.0.clone()))
+/// A store, and the guard of the instance that asks it.
+struct Asked {
+    store: Arc<dyn Store>,
+    guard: Arc<Guard>,
 }
 
-fn error(error: starling_kv::Error) -> Error {
-    match error {
-        starling_kv::Error::AccessDenied => Error::AccessDenied,
-        other => Error::Other(super::wasi_keyvalue::describe(&other)),
+impl Asked {
+    fn by<T>(
+        accessor: &Accessor<T, Lending>,
+        handle: &Resource<OpenStore>,
+    ) -> wasmtime::Result<Self> {
+        accessor.with(|mut access| {
+            let lent = access.get();
+            Ok(Self {
+                store: lent.table.get(handle)?.0.clone(),
+                guard: lent.guard.clone(),
+            })
+        })
     }
+
+    fn metered(&self) -> Metered<'_> {
+        Metered::new(&*self.store, self.guard.budget())
+    }
+}
+
+fn error(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Store(starling_kv::Error::AccessDenied) => Error::AccessDenied,
+        other => Error::Other(describe(&other)),
+    }
+}
+
+/// What a guest is told of an error. A provider's own words stay in the host's log.
+pub(crate) fn describe(refusal: &Refusal) -> String {
+    tracing::warn!(
+        error = refusal as &dyn std::error::Error,
+        "a key-value operation failed"
+    );
+    refusal.to_string()
 }
 
 impl key_value::Host for Lent<'_> {}
@@ -73,7 +102,7 @@ impl<T: Send> key_value::HostStoreWithStore<T> for Lending {
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
-        let entry = store(accessor, &handle)?.get(&key).await;
+        let entry = Asked::by(accessor, &handle)?.metered().get(&key).await;
         Ok(entry
             .map(|entry| entry.map(|entry| entry.value.into()))
             .map_err(error))
@@ -85,8 +114,9 @@ impl<T: Send> key_value::HostStoreWithStore<T> for Lending {
         key: String,
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
-        let set = store(accessor, &handle)?.set(&key, value.into()).await;
-        Ok(set.map(drop).map_err(error))
+        let asked = Asked::by(accessor, &handle)?;
+        let set = asked.metered().set(&key, value.into()).await;
+        Ok(set.map_err(error))
     }
 
     async fn delete(
@@ -94,7 +124,8 @@ impl<T: Send> key_value::HostStoreWithStore<T> for Lending {
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<(), Error>> {
-        Ok(store(accessor, &handle)?.delete(&key).await.map_err(error))
+        let asked = Asked::by(accessor, &handle)?;
+        Ok(asked.metered().delete(&key).await.map_err(error))
     }
 
     async fn exists(
@@ -102,7 +133,8 @@ impl<T: Send> key_value::HostStoreWithStore<T> for Lending {
         handle: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<bool, Error>> {
-        Ok(store(accessor, &handle)?.exists(&key).await.map_err(error))
+        let asked = Asked::by(accessor, &handle)?;
+        Ok(asked.metered().exists(&key).await.map_err(error))
     }
 
     async fn get_keys(
@@ -111,7 +143,7 @@ impl<T: Send> key_value::HostStoreWithStore<T> for Lending {
     ) -> wasmtime::Result<(StreamReader<String>, FutureReader<Result<(), Error>>)> {
         let (ended, end) = oneshot::channel();
         let keys = Keys {
-            store: store(accessor, &handle)?,
+            asked: Arc::new(Asked::by(accessor, &handle)?),
             page: VecDeque::new(),
             listing: Listing::From(None),
             ended: Some(ended),
@@ -128,7 +160,7 @@ impl<T: Send> key_value::HostStoreWithStore<T> for Lending {
 
 /// All keys of a store, fetched a page at a time as the guest reads them.
 struct Keys {
-    store: Arc<dyn Store>,
+    asked: Arc<Asked>,
     page: VecDeque<String>,
     listing: Listing,
     ended: Option<oneshot::Sender<Result<(), Error>>>,
@@ -138,7 +170,7 @@ enum Listing {
     /// The next page starts here.
     From(Option<String>),
     /// The next page is being fetched.
-    Fetching(BoxFuture<'static, starling_kv::Result<Page>>),
+    Fetching(BoxFuture<'static, Result<Page, Refusal>>),
     /// There is no further page.
     Done,
 }
@@ -172,9 +204,10 @@ impl<D> StreamProducer<D> for Keys {
             }
             match &mut this.listing {
                 Listing::From(cursor) => {
-                    let (store, cursor) = (this.store.clone(), cursor.take());
+                    let (asked, cursor) = (this.asked.clone(), cursor.take());
                     this.listing = Listing::Fetching(Box::pin(async move {
-                        store.list("", cursor.as_deref(), PAGE_KEYS).await
+                        let metered = asked.metered();
+                        metered.list(cursor.as_deref(), PAGE_KEYS).await
                     }));
                 }
                 Listing::Fetching(page) => match page.as_mut().poll(cx) {

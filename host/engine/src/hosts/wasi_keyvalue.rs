@@ -5,13 +5,14 @@
 
 use std::sync::Arc;
 
-use starling_kv::{Store, StoreExt, Swap, Version};
+use starling_kv::{Store, Swap, Version};
 use wasmtime::component::Resource;
 
 use crate::bindings::wasi::keyvalue::atomics::{self, CasError};
 use crate::bindings::wasi::keyvalue::batch;
 use crate::bindings::wasi::keyvalue::store::{self, Error, KeyResponse};
-use crate::hosts::key_value::OpenStore;
+use crate::hosts::key_value::{OpenStore, describe};
+use crate::hosts::metered::{Metered, Refusal};
 use crate::state::Lent;
 
 /// Keys that one call of `list-keys` answers.
@@ -26,25 +27,20 @@ pub struct CompareAndSwap {
     seen: Option<Version>,
 }
 
-/// What a guest is told of an error. A provider's own words stay in the host's log.
-pub(crate) fn describe(error: &starling_kv::Error) -> String {
-    tracing::warn!(
-        error = error as &dyn std::error::Error,
-        "a key-value operation failed"
-    );
-    error.to_string()
-}
-
-fn error(error: starling_kv::Error) -> Error {
-    match error {
-        starling_kv::Error::AccessDenied => Error::AccessDenied,
+fn error(refusal: Refusal) -> Error {
+    match refusal {
+        Refusal::Store(starling_kv::Error::AccessDenied) => Error::AccessDenied,
         other => Error::Other(describe(&other)),
     }
 }
 
 impl Lent<'_> {
-    fn bucket(&self, handle: &Resource<OpenStore>) -> wasmtime::Result<Arc<dyn Store>> {
-        Ok(self.table.get(handle)?.0.clone())
+    fn bucket(&self, handle: &Resource<OpenStore>) -> wasmtime::Result<Metered<'_>> {
+        Ok(self.metered(&*self.table.get(handle)?.0))
+    }
+
+    fn metered<'a>(&'a self, store: &'a dyn Store) -> Metered<'a> {
+        Metered::new(store, self.guard.budget())
     }
 }
 
@@ -79,7 +75,7 @@ impl store::HostBucket for Lent<'_> {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), Error>> {
         let set = self.bucket(&bucket)?.set(&key, value.into()).await;
-        Ok(set.map(drop).map_err(error))
+        Ok(set.map_err(error))
     }
 
     async fn delete(
@@ -105,7 +101,7 @@ impl store::HostBucket for Lent<'_> {
     ) -> wasmtime::Result<Result<KeyResponse, Error>> {
         let page = self
             .bucket(&bucket)?
-            .list("", cursor.as_deref(), PAGE_KEYS)
+            .list(cursor.as_deref(), PAGE_KEYS)
             .await;
         Ok(page
             .map(|page| KeyResponse {
@@ -141,7 +137,8 @@ impl atomics::Host for Lent<'_> {
         value: Vec<u8>,
     ) -> wasmtime::Result<Result<(), CasError>> {
         let CompareAndSwap { store, key, seen } = self.table.delete(cas)?;
-        match store.compare_and_swap(&key, seen, value.into()).await {
+        let metered = self.metered(&*store);
+        match metered.compare_and_swap(&key, seen, value.into()).await {
             Ok(Swap::Swapped(_)) => Ok(Ok(())),
             Ok(Swap::Lost(now)) => {
                 let seen = now.map(|entry| entry.version);
@@ -159,9 +156,9 @@ impl atomics::HostCas for Lent<'_> {
         bucket: Resource<OpenStore>,
         key: String,
     ) -> wasmtime::Result<Result<Resource<CompareAndSwap>, Error>> {
-        let store = self.bucket(&bucket)?;
+        let store = self.table.get(&bucket)?.0.clone();
         // The version as of now, so that a swap without a look at `current` is guarded too.
-        match store.get(&key).await {
+        match self.metered(&*store).get(&key).await {
             Ok(entry) => {
                 let seen = entry.map(|entry| entry.version);
                 Ok(Ok(self.table.push(CompareAndSwap { store, key, seen })?))
@@ -175,7 +172,7 @@ impl atomics::HostCas for Lent<'_> {
         cas: Resource<CompareAndSwap>,
     ) -> wasmtime::Result<Result<Option<Vec<u8>>, Error>> {
         let CompareAndSwap { store, key, .. } = self.table.get(&cas)?;
-        let entry = match store.clone().get(key).await {
+        let entry = match self.metered(&**store).get(key).await {
             Ok(entry) => entry,
             Err(failed) => return Ok(Err(error(failed))),
         };
