@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::{LazyLock, OnceLock};
 
+use crate::random::Random;
+
 /// An encoding of a WAV file at 8000 samples a second, one channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
@@ -53,6 +55,34 @@ pub fn long_speech() -> &'static [u8] {
     static LONG: LazyLock<Vec<u8>> =
         LazyLock::new(|| encode(Encoding::Pcm16, &["repeat", "20", "trim", "0", "30"]));
     &LONG
+}
+
+/// A WAV file of about so many bytes (16-bit linear), whose samples are noise that `seed` decides: nothing compresses it,
+/// and whoever knows the seed can tell whether all of it is there.
+#[must_use]
+pub fn noise(bytes: usize, seed: u64) -> Vec<u8> {
+    const HEAD: usize = 44;
+    let mut random = Random::new(seed);
+    let length = bytes.saturating_sub(HEAD).max(8) / 8 * 8;
+    let data = u32::try_from(length).expect("a message is far below 4 GiB");
+    let bytes_per_second = 16_000_u32;
+    let mut wav = Vec::with_capacity(HEAD + length);
+    wav.extend(b"RIFF");
+    wav.extend((data + 36).to_le_bytes());
+    wav.extend(b"WAVEfmt ");
+    wav.extend(16_u32.to_le_bytes());
+    wav.extend(1_u16.to_le_bytes()); // Linear PCM,
+    wav.extend(1_u16.to_le_bytes()); // of one channel.
+    wav.extend((bytes_per_second / 2).to_le_bytes());
+    wav.extend(bytes_per_second.to_le_bytes());
+    wav.extend(2_u16.to_le_bytes());
+    wav.extend(16_u16.to_le_bytes());
+    wav.extend(b"data");
+    wav.extend(data.to_le_bytes());
+    for _ in 0..length / 8 {
+        wav.extend(random.number().to_le_bytes());
+    }
+    wav
 }
 
 /// `wav` with its last 8 bytes of samples replaced by `number`, so that no two are alike.

@@ -1,185 +1,208 @@
-//! The load: so many connections, each sending one request after another, and the time that each took.
+//! The load: so many connections that send requests, and what came of them.
 //!
-//! It writes prepared bytes and reads no more of an answer than its length, so that it is cheaper than what it
-//! measures; a client library would be the bottleneck.
+//! In a *closed* loop each connection sends its next request when it has the answer to the last: that finds out how much
+//! a server can do. In an *open* loop requests are due at fixed times, whatever became of those before: that finds out what
+//! clients wait at a given rate. A request that is due while all connections wait for answers is late, and the time that it
+//! waited counts.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use starling_tests::schedule::Schedule;
+use tokio::sync::Mutex;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
-/// Slices that a load is cut into when two are measured in turn.
+use crate::connection::Connection;
+use crate::measured::{Cost, Measured, Window};
+
+/// Slices that a load is cut into when several are measured in turn.
 const SLICES: u32 = 6;
 
-/// What does not count: requests at the start meet cold instances and cold caches.
-const WARM_UP: Duration = Duration::from_millis(200);
+/// What does not count, unless said.
+pub(crate) const WARM_UP: Duration = Duration::from_millis(200);
+
+/// Longest wait for answers after the end. Never a measurement: it only ends a benchmark that hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// When requests are sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Pace {
+    /// When the last was answered.
+    Closed,
+    /// At fixed times.
+    Open {
+        per_second: f64,
+        /// How late a request may be sent. Later than that, the load lets go all that is past.
+        late_max: Duration,
+    },
+}
 
 /// A load to be run.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(crate) struct Load {
     pub(crate) address: SocketAddr,
     /// Sent in turn.
-    pub(crate) requests: Vec<Vec<u8>>,
+    pub(crate) requests: Arc<[Vec<u8>]>,
     pub(crate) connections: usize,
+    pub(crate) pace: Pace,
+    /// What comes first and does not count.
+    pub(crate) warm_up: Duration,
+    /// How long it goes on after the warm-up.
     pub(crate) duration: Duration,
 }
 
-/// What came of a load.
-#[derive(Default)]
-pub(crate) struct Measured {
-    /// Time of each answer, ascending.
-    times: Vec<Duration>,
-    elapsed: Duration,
-}
-
-/// Two loads in turn, a slice of each at a time: what slows the machine down meanwhile slows both.
-pub(crate) async fn in_turn(ours: Load, base: Load) -> (Measured, Measured) {
-    let (mut measured, mut baseline) = (Measured::default(), Measured::default());
+/// Loads in turn, a slice of each at a time: what slows the machine down meanwhile slows all.
+///
+/// # Panics
+///
+/// Where a request failed.
+pub(crate) async fn in_turn<const N: usize>(loads: [Load; N]) -> [Measured; N] {
+    let mut measured = std::array::from_fn(|_| Measured::default());
     for _ in 0..SLICES {
-        baseline.add(base.slice().run().await);
-        measured.add(ours.slice().run().await);
+        for (load, measured) in loads.iter().zip(&mut measured) {
+            measured.merge(load.lasting(load.duration / SLICES).run().await);
+        }
     }
-    (measured, baseline)
+    measured.iter().for_each(Measured::expect_no_failure);
+    measured
 }
 
 impl Load {
-    fn slice(&self) -> Self {
+    /// The same for another time.
+    pub(crate) fn lasting(&self, duration: Duration) -> Self {
         Self {
-            duration: self.duration / SLICES,
+            duration,
             ..self.clone()
         }
     }
 
-    /// Runs it, after a warm-up that does not count.
+    /// The same at fixed times.
+    pub(crate) fn paced(&self, per_second: f64, late_max: Duration) -> Self {
+        let pace = Pace::Open {
+            per_second,
+            late_max,
+        };
+        Self {
+            pace,
+            ..self.clone()
+        }
+    }
+
+    /// The times of an open loop that begins now.
+    fn timetable(&self, begun: Instant) -> Option<Timetable> {
+        let Pace::Open {
+            per_second,
+            late_max,
+        } = self.pace
+        else {
+            return None;
+        };
+        let schedule = Schedule::new(per_second, self.warm_up + self.duration, late_max);
+        Some(Timetable {
+            begun,
+            schedule: Mutex::new(schedule),
+        })
+    }
+
+    /// Runs it.
     ///
     /// # Panics
     ///
-    /// At any answer that is not one of success.
+    /// Where the server hangs.
     pub(crate) async fn run(self) -> Measured {
-        let start = Instant::now() + WARM_UP;
-        let connections = (0..self.connections).map(|index| {
-            let mut requests = self.requests.clone();
-            let places = requests.len();
-            requests.rotate_left(index % places);
-            tokio::spawn(connection(self.address, requests, start, self.duration))
+        let (begun, cost) = (Instant::now(), Cost::begin());
+        let start = begun + self.warm_up;
+        let window = Window {
+            start,
+            end: start + self.duration,
+        };
+        let timetable = self.timetable(begun).map(Arc::new);
+        let clients = (0..self.connections).map(|number| Client {
+            connection: Connection::new(self.address, number),
+            requests: self.requests.clone(),
+            first: number,
+            window,
         });
-        let mut times = Vec::new();
-        for connection in connections.collect::<Vec<_>>() {
-            times.extend(connection.await.expect("a connection ends well"));
+        let running: Vec<_> = clients
+            .map(|client| match &timetable {
+                None => tokio::spawn(client.closed()),
+                Some(timetable) => tokio::spawn(client.open(timetable.clone())),
+            })
+            .collect();
+        let mut measured = Measured::default();
+        for client in running {
+            let left = PATIENCE + (window.end - begun);
+            let ended = timeout(left, client).await.expect("the server answers");
+            measured.merge(ended.expect("a client does not panic"));
         }
-        times.sort_unstable();
-        Measured {
-            times,
-            elapsed: self.duration,
+        measured.elapsed = self.duration;
+        measured.add_cost(cost);
+        measured
+    }
+}
+
+/// One connection, and what it sends.
+struct Client {
+    connection: Connection,
+    requests: Arc<[Vec<u8>]>,
+    /// Where among the requests it begins.
+    first: usize,
+    window: Window,
+}
+
+impl Client {
+    /// Sends requests one after another. Counts what is answered in the window: so much came out, whenever it went in.
+    async fn closed(mut self) -> Measured {
+        let mut measured = Measured::default();
+        for number in self.first.. {
+            let sent = Instant::now();
+            if sent >= self.window.end {
+                break;
+            }
+            let request = &self.requests[number % self.requests.len()];
+            let outcome = self.connection.ask(request).await;
+            let answered = Instant::now();
+            let counts = self.window.contains(answered);
+            measured.note(outcome, (sent, answered), self.window, counts);
         }
-    }
-}
-
-impl Measured {
-    fn add(&mut self, more: Self) {
-        self.times.extend(more.times);
-        self.times.sort_unstable();
-        self.elapsed += more.elapsed;
+        measured
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    pub(crate) fn per_second(&self) -> f64 {
-        self.times.len() as f64 / self.elapsed.as_secs_f64()
-    }
-
-    /// The time that this part of the answers stayed below, in microseconds.
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_precision_loss,
-        clippy::cast_sign_loss,
-        reason = "an index into what was counted"
-    )]
-    pub(crate) fn latency_us(&self, quantile: f64) -> f64 {
-        let last = self
-            .times
-            .len()
-            .checked_sub(1)
-            .expect("there was an answer");
-        let index = (last as f64 * quantile).round() as usize;
-        self.times[index].as_secs_f64() * 1e6
-    }
-}
-
-/// A request without a body.
-pub(crate) fn get(path: &str) -> Vec<u8> {
-    format!("GET {path} HTTP/1.1\r\nhost: edge.test\r\n\r\n").into_bytes()
-}
-
-/// A request with one.
-pub(crate) fn post(path: &str, media_type: &str, body: &[u8]) -> Vec<u8> {
-    let length = body.len();
-    let mut request = format!(
-        "POST {path} HTTP/1.1\r\nhost: edge.test\r\ncontent-type: {media_type}\r\n\
-         content-length: {length}\r\n\r\n"
-    )
-    .into_bytes();
-    request.extend_from_slice(body);
-    request
-}
-
-async fn connection(
-    address: SocketAddr,
-    requests: Vec<Vec<u8>>,
-    start: Instant,
-    duration: Duration,
-) -> Vec<Duration> {
-    let mut stream = TcpStream::connect(address)
-        .await
-        .expect("the server accepts");
-    stream.set_nodelay(true).expect("a TCP option");
-    let mut buffer = vec![0; 64 << 10];
-    let mut times = Vec::new();
-    for request in requests.iter().cycle() {
-        let sent = Instant::now();
-        if sent >= start + duration {
-            break;
+    /// Sends requests when they are due. Counts those that are due in the window, and waits for their answers.
+    async fn open(mut self, timetable: Arc<Timetable>) -> Measured {
+        let mut measured = Measured::default();
+        for number in self.first.. {
+            let Some(due) = timetable.next().await else {
+                break;
+            };
+            let request = &self.requests[number % self.requests.len()];
+            let outcome = self.connection.ask(request).await;
+            let counts = self.window.contains(due);
+            measured.note(outcome, (due, Instant::now()), self.window, counts);
         }
-        stream.write_all(request).await.expect("the server reads");
-        answer(&mut stream, &mut buffer).await;
-        if sent >= start {
-            times.push(sent.elapsed());
-        }
-    }
-    times
-}
-
-/// Reads one answer to its end.
-async fn answer(stream: &mut TcpStream, buffer: &mut [u8]) {
-    let mut filled = 0;
-    let (head, length) = loop {
-        let read = stream.read(&mut buffer[filled..]).await.expect("an answer");
-        assert!(read > 0, "the server closed the connection");
-        filled += read;
-        if let Some(head) = head(&buffer[..filled]) {
-            break head;
-        }
-    };
-    let mut left = (head + length).saturating_sub(filled);
-    while left > 0 {
-        let room = left.min(buffer.len());
-        let read = stream.read(&mut buffer[..room]).await.expect("an answer");
-        assert!(read > 0, "the server closed the connection");
-        left -= read;
+        measured
     }
 }
 
-/// The length of an answer's head and of its body, once the head is complete.
-fn head(answer: &[u8]) -> Option<(usize, usize)> {
-    let end = answer.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
-    let head = std::str::from_utf8(&answer[..end]).expect("a head of ASCII");
-    assert!(head.starts_with("HTTP/1.1 2"), "{head}");
-    let length = head
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("content-length: ")
-                .or_else(|| line.strip_prefix("Content-Length: "))
-        })
-        .unwrap_or_else(|| panic!("no length in {head}"));
-    Some((end, length.parse().expect("a length")))
+/// The schedule of an open loop, from which idle connections take the next time, one after another.
+struct Timetable {
+    begun: Instant,
+    schedule: Mutex<Schedule>,
+}
+
+impl Timetable {
+    /// Waits until the next request is due. Nothing at the end.
+    ///
+    /// Who waits, waits with the schedule locked, so that the others need not look at the clock. It waits awake, since timers
+    /// round up to a millisecond: an open loop takes the whole of its core.
+    async fn next(&self) -> Option<Instant> {
+        let mut schedule = self.schedule.lock().await;
+        let due = self.begun + schedule.take(self.begun.elapsed())?;
+        while Instant::now() < due {
+            yield_now().await;
+        }
+        Some(due)
+    }
 }

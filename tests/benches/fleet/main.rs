@@ -32,13 +32,14 @@ const CONFIG: &str = "[signatures]\nallow_unsigned = true\n[limits]\ninstances_m
 const HELP: &str = "\
 Measures what clients notice when a region dies, and of bad versions; and what management costs.
 
-Usage: cargo xtask bench -- [--seconds N] [--json]
+Usage: cargo xtask bench -- [--seconds N] [--only TEXT] [--json]
   --seconds N  how long each load runs (6)
-  --json       one JSON object a line: name, value, unit
+  --only TEXT  measure nothing, unless `fleet` contains it
+  --json       one JSON object a line: name, value, unit, native, ratio_to_native
 ";
 
 fn main() {
-    Options::measure(HELP, async |options| {
+    Options::measure("fleet", HELP, async |options| {
         for death in [Death::Killed, Death::Silent] {
             deaths(&options, death).await;
         }

@@ -36,13 +36,14 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const HELP: &str = "\
 Measures replication between regions, and reads from a region's cache.
 
-Usage: cargo xtask bench -- [--seconds N] [--json]
+Usage: cargo xtask bench -- [--seconds N] [--only TEXT] [--json]
   --seconds N  how long each load runs (6)
-  --json       one JSON object a line: name, value, unit
+  --only TEXT  measure nothing, unless `regions` contains it
+  --json       one JSON object a line: name, value, unit, native, ratio_to_native
 ";
 
 fn main() {
-    Options::measure(HELP, async |options| {
+    Options::measure("regions", HELP, async |options| {
         for (medium, rate) in [
             (Medium::Disk, 200),
             (Medium::Memory, 200),
