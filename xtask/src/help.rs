@@ -17,6 +17,8 @@ Commands:
   fuzz    try generated inputs on everything that reads bytes from outside
   chaos   kill servers, hosts and links of three regions for as long as you like, and look for what was lost
   bench   measure, and print a table
+  growth  measure time and memory against how much there is, and plot them
+  soak    load a host for an hour, and fail if anything grows or gets lost
   help    explain a command: `cargo xtask help test`
 
 Start here:
@@ -204,9 +206,49 @@ Usage: cargo xtask bench [<arguments of the benchmark>...]
 Examples:
   cargo xtask bench
   cargo xtask bench -- --seconds 20     longer, for steadier figures
+  cargo xtask bench -- --only overload  the groups of rows whose name contains it
   cargo xtask bench -- --json           a JSON object a line in place of the table
 
 docs/performance.md holds the figures of the last release and says how to read them.
+";
+
+const GROWTH: &str = "\
+Build, then measure what operations cost, in time and memory, against how much there is: mailboxes (10 to a million),
+messages in a mailbox (1 to 1,000) or purged from it (1 to 10,000), connections (1 to 10,000), components (1 to 50). Prints
+a table of each. Some minutes; nothing else should run on the machine meanwhile.
+
+Usage: cargo xtask growth [<subject>...] [--quick] [--json] [--plots <folder>]
+  <subject>         mailboxes, messages, purged, connections, components; all of them unless some are named
+  --quick           smaller sizes and fewer requests, to try it
+  --json            a JSON object a line in place of the tables
+  --plots <folder>  also draw the curves, as <folder>/<subject>.svg; from the checkout's root
+
+Needs room for 10,100 open files (`ulimit -n`), and about 1 GiB of disk and of memory.
+
+Examples:
+  cargo xtask growth --quick
+  cargo xtask growth --plots docs/growth    the plots of docs/growth.md
+
+docs/growth.md holds the figures of the last release and says what they mean.
+";
+
+const SOAK: &str = "\
+Build, then load a host for a long time: messages left, heard, changed and deleted, mailboxes made and deleted, some clients
+slow, some gone in the middle, some sending nonsense. What has to be there is bounded, so whatever grows is a leak.
+
+Usage: cargo xtask soak [--minutes <n>] [--rate <n>] [--plot <file>]
+  --minutes <n>   how long; 60 unless given
+  --rate <n>      requests a second, of all clients together; 50 unless given
+  --plot <file>   also draw what was sampled, as SVG; from the checkout's root
+
+Every ten seconds the host's memory, descriptors, threads and disk are looked at, and the p50 and p99 of each kind of
+request. In the end the median of the last quarter of each is held against that of the second quarter: the table tells up to
+where it counts as flat. Exits with 1 if anything grew, if any answer was wrong, if any message is missing or another one
+there, also after a restart, or if audio of messages that are gone is still stored.
+
+Examples:
+  cargo xtask soak --minutes 2              to try it
+  cargo xtask soak --plot docs/growth/soak.svg
 ";
 
 /// The help of one command.
@@ -224,6 +266,8 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
         "fuzz" => Ok(FUZZ),
         "chaos" => Ok(CHAOS),
         "bench" => Ok(BENCH),
+        "growth" => Ok(GROWTH),
+        "soak" => Ok(SOAK),
         "help" => Ok(OVERVIEW),
         unknown => Err(self::unknown(unknown)),
     }
@@ -233,6 +277,6 @@ pub(crate) fn of(command: &str) -> Result<&'static str, Failure> {
 pub(crate) fn unknown(command: &str) -> Failure {
     Failure::Usage(format!(
         "there is no command `{command}`; the commands are build, up, regions, test, servers, \
-         fuzz, chaos, bench and help"
+         fuzz, chaos, bench, growth, soak and help"
     ))
 }

@@ -1,5 +1,5 @@
 //! The chores of the repository, behind one command:
-//! `cargo xtask build | up | regions | test | servers | fuzz | chaos | bench | help`.
+//! `cargo xtask build | up | regions | test | servers | fuzz | chaos | bench | growth | soak | help`.
 //!
 //! Everything a person or a continuous-integration machine does to this repository goes through here, so that
 //! both do the same. The alias `cargo xtask` lives in `.cargo/config.toml`.
@@ -9,7 +9,7 @@
 //! - [`toolchain`] finds, or installs, what compiles the guests to wasm32-wasip2;
 //! - [`debian`] installs Debian packages, [`python`] what the tests need of Python, and [`servers`] provides the servers
 //!   that tests start, from the archives that [`sources`] knows; all say so first;
-//! - [`build`], [`up`], [`regions`], [`test`], [`fuzz`], [`chaos`] and [`bench`] are the commands; [`help`] explains
+//! - [`build`], [`up`], [`regions`], [`test`], [`fuzz`], [`chaos`] and [`bench`] (which is also growth and soak) are the commands; [`help`] explains
 //!   them.
 
 mod bench;
@@ -65,7 +65,9 @@ fn run(args: &[String]) -> Result<ExitCode, Failure> {
         "servers" => servers::run(rest)?,
         "fuzz" => fuzz::run(&fuzz::Options::parse(rest)?)?,
         "chaos" => chaos::run(&chaos::Options::parse(rest)?)?,
-        "bench" => bench::run(rest)?,
+        "bench" => bench::BENCH.run(rest)?,
+        "growth" => bench::GROWTH.run(rest)?,
+        "soak" => bench::SOAK.run(rest)?,
         "help" | "--help" | "-h" => print!(
             "{}",
             match rest.first() {
