@@ -42,6 +42,9 @@ const HOST_PACKAGES: &[&str] = &[
     "starling-server",
 ];
 
+/// What components stand on, and nothing but components: there is nothing in them that could run natively.
+const GUEST_LIBRARIES: &[&str] = &["starling-handler"];
+
 /// The end-to-end tests. They start the host's binary and link no part of it.
 pub(crate) const END_TO_END: &str = "starling-tests";
 
@@ -146,6 +149,7 @@ fn lint(workspace: &Workspace, toolchain: &Toolchain) -> Result<(), Failure> {
                 .iter()
                 .chain(TEST_GUESTS)
                 .map(|guest| guest.package)
+                .chain(GUEST_LIBRARIES.iter().copied())
                 .collect();
             clippy("Linting components", &guests, &["--target", GUEST_TARGET])
         }
@@ -203,6 +207,7 @@ mod tests {
         let workspace = Workspace::find().unwrap();
         let mut known: Vec<&str> = [SMALL_PACKAGES, HOST_PACKAGES, &[END_TO_END]].concat();
         known.push(fuzz::PACKAGE);
+        known.extend(GUEST_LIBRARIES);
         known.extend(GUESTS.iter().chain(TEST_GUESTS).map(|guest| guest.package));
         let tree = step::ask(workspace.cargo().args([
             "tree",
