@@ -15,29 +15,35 @@ const ROUNDS: u64 = 300;
 /// A deposit that is written to the disk in no time, so that what else it costs shows.
 pub(crate) const SMALL_BYTES: usize = 8_000;
 
+/// The summary of a mailbox of chance.
+pub(crate) const SUMMARY: Operation = Operation {
+    name: "summary",
+    status: 200,
+    call: |place, _, random| Call::get(format!("{}/summary", any(place, random))),
+};
+
+/// A message of chance.
+pub(crate) const ONE_MESSAGE: Operation = Operation {
+    name: "one message",
+    status: 200,
+    call: |place, _, random| {
+        let mailbox = random.below(place.contents.mailboxes);
+        Call::get(fill::message_path(
+            mailbox,
+            random.below(place.contents.messages),
+        ))
+    },
+};
+
 /// Each request is for a mailbox of chance, so that caches help as much as they would.
 const OPERATIONS: [Operation; 6] = [
-    Operation {
-        name: "summary",
-        status: 200,
-        call: |place, _, random| Call::get(format!("{}/summary", any(place, random))),
-    },
+    SUMMARY,
     Operation {
         name: "list of its messages",
         status: 200,
         call: |place, _, random| Call::get(format!("{}/messages?limit=20", any(place, random))),
     },
-    Operation {
-        name: "one message",
-        status: 200,
-        call: |place, _, random| {
-            let mailbox = random.below(place.contents.mailboxes);
-            Call::get(fill::message_path(
-                mailbox,
-                random.below(place.contents.messages),
-            ))
-        },
-    },
+    ONE_MESSAGE,
     Operation {
         name: "deposit of 8 KB",
         status: 201,

@@ -6,7 +6,7 @@ use serde_json::json;
 use starling_tests::client::Call;
 
 use crate::fill::{self, Contents};
-use crate::mailboxes::{any, deposit};
+use crate::mailboxes::{ONE_MESSAGE, SUMMARY, any, deposit};
 use crate::report::{Curve, Subject, Unit};
 use crate::turns::{self, Operation, Place};
 
@@ -15,27 +15,13 @@ const MAILBOXES: u64 = 100;
 const ROUNDS: u64 = 200;
 
 const OPERATIONS: [Operation; 6] = [
-    Operation {
-        name: "summary",
-        status: 200,
-        call: |place, _, random| Call::get(format!("{}/summary", any(place, random))),
-    },
+    SUMMARY,
     Operation {
         name: "list of 20",
         status: 200,
         call: |place, _, random| Call::get(format!("{}/messages?limit=20", any(place, random))),
     },
-    Operation {
-        name: "one message",
-        status: 200,
-        call: |place, _, random| {
-            let mailbox = random.below(place.contents.mailboxes);
-            Call::get(fill::message_path(
-                mailbox,
-                random.below(place.contents.messages),
-            ))
-        },
-    },
+    ONE_MESSAGE,
     Operation {
         name: "deposit of 8 KB",
         status: 201,
