@@ -20,6 +20,7 @@ use crate::workspace::{GUEST_TARGET, GUESTS, TEST_GUESTS, Workspace};
 const SMALL_PACKAGES: &[&str] = &[
     "starling-access",
     "starling-admission",
+    "starling-handler",
     "starling-kv",
     "starling-kv-embedded",
     "starling-kv-nats",

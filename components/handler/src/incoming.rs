@@ -9,10 +9,15 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::{Frame, SizeHint};
 use spin_sdk::wasip3::http::types::{self, ErrorCode, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureReader, FutureWriter, StreamReader, StreamResult};
-use spin_sdk::wasip3::wit_future;
+use spin_sdk::wasip3::{wit_bindgen, wit_future};
+
+use crate::company::Company;
 
 /// Bytes of a body that are asked for at once. Each read is a call to the host and back.
 const READ_BYTES: usize = 64 << 10;
+
+/// What is asked for behind the last byte that was announced: a read of nothing would not find the end.
+const END_BYTES: usize = 64;
 
 /// A request, of whose body nothing has been read.
 ///
@@ -40,6 +45,7 @@ pub fn incoming(request: types::Request) -> Result<Request<RequestBody>, ErrorCo
         .and_then(|length| length.to_str().ok()?.parse().ok());
     let mut incoming = Request::new(RequestBody {
         length,
+        piece_bytes_max: READ_BYTES,
         state: BodyState::Unread(request),
     });
     *incoming.method_mut() = method;
@@ -72,7 +78,26 @@ fn method(method: types::Method) -> Result<Method, ErrorCode> {
 /// [`ErrorCode::ConnectionTerminated`] where it did not finish.
 pub struct RequestBody {
     length: Option<u64>,
+    piece_bytes_max: usize,
     state: BodyState,
+}
+
+impl RequestBody {
+    /// The same body, in one piece if it says that it is no longer than this: it is put together where the host puts it
+    /// anyway, and who wants all of it need not copy it. So much memory it takes from the first read on.
+    #[must_use]
+    pub fn whole_up_to(self, bytes_max: usize) -> Self {
+        Self {
+            piece_bytes_max: bytes_max.max(READ_BYTES),
+            ..self
+        }
+    }
+
+    /// How large a piece is to become before it is handed on, if it matters.
+    fn whole_bytes(&self) -> Option<usize> {
+        let length = usize::try_from(self.length?).ok()?;
+        (length <= self.piece_bytes_max).then_some(length)
+    }
 }
 
 enum BodyState {
@@ -81,6 +106,8 @@ enum BodyState {
         step: Pin<Box<dyn Future<Output = Step>>>,
         /// Says to the host, at the end, that all is well.
         _verdict: FutureWriter<Result<(), ErrorCode>>,
+        /// A body is mostly waited for, piece by piece.
+        _company: Company,
     },
     Done,
 }
@@ -88,6 +115,8 @@ enum BodyState {
 /// What comes after the head, in two streams: the bytes, and what there is to say at their end.
 struct Rest {
     bytes: StreamReader<u8>,
+    /// Whether these have met their end, behind which they may not be read.
+    has_ended: bool,
     trailers: FutureReader<Result<Option<Trailers>, ErrorCode>>,
 }
 
@@ -98,29 +127,51 @@ enum Step {
 }
 
 impl Rest {
-    /// Reads on. Trailers are read past: nothing here is sent in them.
-    async fn read(mut self) -> Step {
-        let (result, piece) = self.bytes.read(Vec::with_capacity(READ_BYTES)).await;
-        match result {
-            StreamResult::Complete(_) => Step::Piece(piece, self),
-            StreamResult::Dropped | StreamResult::Cancelled => {
-                Step::End(self.trailers.await.map(drop))
+    /// Reads on, until there are so many bytes if that is said. Trailers are read past: nothing here is sent in them.
+    async fn read(mut self, whole_bytes: Option<usize>) -> Step {
+        let mut piece = Vec::with_capacity(whole_bytes.unwrap_or(READ_BYTES).max(END_BYTES));
+        while !self.has_ended {
+            let (result, read) = self.bytes.read(piece).await;
+            piece = read;
+            match result {
+                StreamResult::Complete(_) => {
+                    if piece.len() >= whole_bytes.unwrap_or(0) {
+                        return Step::Piece(piece, self);
+                    }
+                }
+                StreamResult::Dropped | StreamResult::Cancelled => self.has_ended = true,
             }
         }
+        if piece.is_empty() {
+            return Step::End(self.trailers.await.map(drop));
+        }
+        // Less than was announced. The next step tells why.
+        Step::Piece(piece, self)
     }
 }
 
 impl BodyState {
     /// The read that is under way, the first one if there was none yet.
-    fn step(&mut self) -> Option<&mut Pin<Box<dyn Future<Output = Step>>>> {
+    fn step(
+        &mut self,
+        whole_bytes: Option<usize>,
+    ) -> Option<&mut Pin<Box<dyn Future<Output = Step>>>> {
         if let Self::Unread(_) = self
             && let Self::Unread(request) = std::mem::replace(self, Self::Done)
         {
             let (verdict, reader) = wit_future::new(|| Ok(()));
             let (bytes, trailers) = types::Request::consume_body(request, reader);
+            let rest = Rest {
+                bytes,
+                has_ended: false,
+                trailers,
+            };
+            let company = Company::default();
+            wit_bindgen::spawn(company.companion());
             *self = Self::Reading {
-                step: Box::pin(Rest { bytes, trailers }.read()),
+                step: Box::pin(rest.read(whole_bytes)),
                 _verdict: verdict,
+                _company: company,
             };
         }
         match self {
@@ -135,19 +186,22 @@ impl http_body::Body for RequestBody {
     type Error = ErrorCode;
 
     fn poll_frame(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ErrorCode>>> {
-        let Some(step) = self.state.step() else {
+        let this = self.get_mut();
+        let whole_bytes = this.whole_bytes();
+        let Some(step) = this.state.step(whole_bytes) else {
             return Poll::Ready(None);
         };
         match ready!(step.as_mut().poll(context)) {
             Step::Piece(piece, rest) => {
-                *step = Box::pin(rest.read());
+                // What was announced has come; only the end is to be found.
+                *step = Box::pin(rest.read(whole_bytes.map(|_| 0)));
                 Poll::Ready(Some(Ok(Frame::data(piece.into()))))
             }
             Step::End(ended) => {
-                self.state = BodyState::Done;
+                this.state = BodyState::Done;
                 Poll::Ready(ended.err().map(Err))
             }
         }

@@ -4,12 +4,16 @@
 //! the request did. What nobody here reads is not asked for: the scheme and the authority, which the host has put into
 //! no one's way, and the request's options, which only outgoing requests have.
 
-#![cfg(target_family = "wasm")]
-
+#[cfg(any(target_family = "wasm", test))]
+mod company;
+#[cfg(target_family = "wasm")]
 mod incoming;
+#[cfg(target_family = "wasm")]
 mod outgoing;
 
+#[cfg(target_family = "wasm")]
 pub use incoming::{RequestBody, incoming};
+#[cfg(target_family = "wasm")]
 pub use outgoing::outgoing;
 
 /// Makes an asynchronous function from a request to a response the component's handler.

@@ -9,6 +9,11 @@ use spin_sdk::wasip3::http::types::{self, ErrorCode, Fields, Trailers};
 use spin_sdk::wasip3::wit_bindgen::{FutureWriter, StreamWriter};
 use spin_sdk::wasip3::{wit_bindgen, wit_future, wit_stream};
 
+use crate::company::{Company, follower};
+
+/// A body up to so many bytes most likely comes in one piece.
+const PIECE_BYTES: u64 = 64 << 10;
+
 /// The response, whose body is written once the host reads it.
 ///
 /// A body without a byte has no stream either: the answer to HEAD states the length of a body that does not follow, and
@@ -28,7 +33,21 @@ where
     } else {
         let (bytes, contents) = wit_stream::new();
         let response = types::Response::new(headers, Some(contents), trailers).0;
-        wit_bindgen::spawn(write(body, bytes, end));
+        // More than one piece, or nobody knows.
+        let long = body
+            .size_hint()
+            .upper()
+            .is_none_or(|length| length > PIECE_BYTES);
+        let company = long.then(Company::default);
+        let companion = company.as_ref().map(Company::companion);
+        wit_bindgen::spawn(async move {
+            write(body, bytes, end).await;
+            drop(company);
+        });
+        if let Some(companion) = companion {
+            wit_bindgen::spawn(companion);
+        }
+        wit_bindgen::spawn(follower());
         response
     };
     if head.status != StatusCode::OK {

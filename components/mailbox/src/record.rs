@@ -73,6 +73,11 @@ impl Record {
         Mailbox::of([others.clone(), self.slot.clone()], now_ms)
     }
 
+    /// The same, for who needs the record no more: nothing is copied.
+    pub fn into_mailbox(self, others: Slot, now_ms: u64) -> Mailbox {
+        Mailbox::of([others, self.slot], now_ms)
+    }
+
     /// Joins a change to the slot, and drops from it what the change, or time, or another region's
     /// change has made superfluous. Audio that leaves the slot is noted to be reclaimed.
     ///

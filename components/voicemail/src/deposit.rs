@@ -143,7 +143,7 @@ pub(crate) async fn deliver<P: Platform>(
     bytes: Vec<u8>,
 ) -> Result<(), Problem> {
     let id = &spooled.mailbox;
-    let (mailbox, _) = slots.read(id).await?;
+    let mailbox = slots.in_sight(id).await?;
     exists(id, &mailbox)?;
     let deleted = mailbox.deleted();
     if deleted.is_some_and(|deleted| deleted.physical_ms > spooled.accepted_at_ms) {

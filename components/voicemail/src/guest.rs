@@ -22,8 +22,10 @@ use spin_sdk::wasip3::http::types;
 use spin_sdk::wasip3::random::random::get_random_u64;
 use spin_sdk::{key_value, variables};
 use starling_handler::RequestBody;
+use starling_mailbox::MESSAGE_BYTES_MAX;
 
 use crate::access::OPEN_HEADER;
+use crate::form::FORM_OVERHEAD_BYTES_MAX;
 use crate::maintenance::after;
 use crate::platform::{Platform, Store, StoreError, Swap, Swapped, UploadError, Variable};
 use crate::respond::{Touched, respond};
@@ -32,7 +34,10 @@ use crate::response::Body;
 starling_handler::handle_with!(super::handle);
 
 async fn handle(request: http::Request<RequestBody>) -> http::Response<Body> {
-    let answer = respond(&Host, request.map(Upload)).await;
+    // Whatever is uploaded is needed whole, and nothing is larger than a form with a recording.
+    let bytes_max = MESSAGE_BYTES_MAX + FORM_OVERHEAD_BYTES_MAX;
+    let request = request.map(|body| Upload(body.whole_up_to(bytes_max)));
+    let answer = respond(&Host, request).await;
     if answer.headers().contains_key(OPEN_HEADER) && !OPENNESS_TOLD.replace(true) {
         Host.log("the API is open to anybody: there is no session_key");
     }

@@ -162,7 +162,7 @@ pub(crate) async fn tend<P: Platform>(
     if !mailbox.exists() && nothing_here && record.chores.reclaim.is_empty() {
         directory::leave(slots, id).await?;
         // Unless it was created anew in the same moment.
-        let (mailbox, _) = slots.read(id).await?;
+        let mailbox = slots.in_sight(id).await?;
         if mailbox.exists() {
             directory::enter(slots, id).await?;
         }

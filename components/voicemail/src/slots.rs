@@ -127,19 +127,30 @@ impl<'p, P: Platform> Slots<'p, P> {
 
     /// The mailbox as far as it is in sight, and only if it exists.
     pub(crate) async fn mailbox(&self, id: &MailboxId) -> Result<Mailbox, Problem> {
-        let (mailbox, _) = self.read(id).await?;
+        let mailbox = self.in_sight(id).await?;
         exists(id, &mailbox)?;
         Ok(mailbox)
     }
 
-    /// The mailbox as far as it is in sight, which need not exist, and the own region's record of it.
+    /// The mailbox as far as it is in sight, which need not exist.
+    pub(crate) async fn in_sight(&self, id: &MailboxId) -> Result<Mailbox, Problem> {
+        let (own, others) = self.parts(id).await?;
+        Ok(own.into_mailbox(others, self.platform.now_ms()))
+    }
+
+    /// The same, and the own region's record of it.
     pub(crate) async fn read(&self, id: &MailboxId) -> Result<(Mailbox, Record), Problem> {
+        let (own, others) = self.parts(id).await?;
+        let mailbox = own.mailbox(&others, self.platform.now_ms());
+        Ok((mailbox, own))
+    }
+
+    /// The own region's record, and the slots of the others, joined.
+    async fn parts(&self, id: &MailboxId) -> Result<(Record, Slot), Problem> {
         let key = keys::slot(id);
         let own = self.own_value(&key).await?;
         let own = self.decode_own(&key, own.as_deref())?;
-        let others = self.others(id).await;
-        let mailbox = own.mailbox(&others, self.platform.now_ms());
-        Ok((mailbox, own))
+        Ok((own, self.others(id).await))
     }
 
     /// Makes the change that `make` finds to be new, and returns the mailbox with it.

@@ -27,7 +27,7 @@ where
     if declared.is_some_and(|bytes: u64| bytes > max_bytes as u64) {
         return Err(too_large());
     }
-    let mut bytes = Vec::with_capacity(declared.map_or(0, |bytes| bytes as usize));
+    let mut bytes = Vec::new();
     let mut body = std::pin::pin!(body);
     while let Some(frame) = poll_fn(|context| body.as_mut().poll_frame(context)).await {
         let frame = frame.map_err(|error| match error {
@@ -42,6 +42,14 @@ where
         };
         if bytes.len() + data.remaining() > max_bytes {
             return Err(too_large());
+        }
+        if bytes.is_empty() {
+            if declared == Some(data.len() as u64) {
+                // This is all of it, and need not be copied.
+                bytes = data.into();
+                continue;
+            }
+            bytes.reserve_exact(declared.map_or(0, |bytes| bytes as usize));
         }
         bytes.extend_from_slice(&data);
     }

@@ -308,6 +308,29 @@ fn size_is_limited_whether_it_is_declared_or_not() {
 }
 
 #[test]
+fn upload_is_the_same_however_it_comes() {
+    let world = World::with_mailbox();
+    let whole = wav(8000, 0);
+    for piece_bytes in [1, 1000, whole.len() - 1, whole.len()] {
+        let pieces: Vec<_> = whole.chunks(piece_bytes).map(<[u8]>::to_vec).collect();
+        let announced = whole.len().to_string();
+        let deposits = [
+            world.deposit(b"").pieces(pieces.clone(), None),
+            world
+                .deposit(b"")
+                .pieces(pieces, None)
+                .header("content-length", &announced),
+        ];
+        for deposit in deposits {
+            let deposited = deposit.send().expect(StatusCode::CREATED);
+            let path = format!("{}/audio", deposited.header("location").unwrap());
+            let heard = world.get(&path).send().expect(StatusCode::OK);
+            assert!(heard.body == whole, "in pieces of {piece_bytes}");
+        }
+    }
+}
+
+#[test]
 fn upload_that_breaks_off_leaves_nothing() {
     let world = World::with_mailbox();
     let whole = wav(8000, 0);

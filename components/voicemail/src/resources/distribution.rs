@@ -98,7 +98,7 @@ pub(crate) async fn recipients<P: Platform>(
             let id: MailboxId = named.parse().map_err(|_| Problem::MailboxNotFound {
                 mailbox: named.clone(),
             })?;
-            let (mailbox, _) = slots.read(&id).await?;
+            let mailbox = slots.in_sight(&id).await?;
             exists(&id, &mailbox)?;
             let message = match key {
                 Some(key) => key.message_id(&id, &mailbox),

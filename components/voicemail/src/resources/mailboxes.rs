@@ -43,7 +43,7 @@ pub(crate) async fn get<P: Platform>(
     let (ids, next) = directory::page(slots, after.as_ref(), limit).await?;
     let mut mailboxes = Vec::with_capacity(ids.len());
     for id in &ids {
-        let (mailbox, _) = slots.read(id).await?;
+        let mailbox = slots.in_sight(id).await?;
         if mailbox.exists() {
             mailboxes.push(MailboxJson::of(id, &mailbox));
         }
