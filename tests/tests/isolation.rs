@@ -1,5 +1,7 @@
 //! How far requests are kept apart, by configuration: what an instance keeps, and who shares its fate.
 
+use std::time::Duration;
+
 use starling_tests::app::App;
 use starling_tests::client::{Answer, Call};
 use starling_tests::host::Host;
@@ -16,6 +18,17 @@ async fn host(app: &App, isolation: &str) -> Host {
 async fn count(host: &Host) -> u32 {
     let answer = Call::get("/count").send(host).await.expect(200);
     answer.text().parse().expect("a number")
+}
+
+/// How many instances of the component the host has.
+async fn instances(host: &Host) -> u32 {
+    let metrics = Call::get("/metrics").send_to(host.admin()).await.text();
+    let name = "starling_component_instances{starling_component_name=\"guest\"";
+    let mut lines = metrics.lines();
+    let line = lines.find(|line| line.starts_with(name));
+    let number = line.and_then(|line| line.rsplit(' ').next()?.strip_suffix(".0"));
+    let number = number.unwrap_or_else(|| panic!("{name} is not in {metrics}"));
+    number.parse().expect("a number")
 }
 
 /// A request that waits in its instance until its key is written, and what `meanwhile` gave while it waited.
@@ -35,6 +48,18 @@ async fn an_instance_for_each_request_keeps_nothing() {
     let host = host(&app, "request").await;
     for _ in 0..5 {
         assert_eq!(count(&host).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn the_instance_for_the_next_request_is_made_before_it_comes() {
+    let app = App::guest();
+    let host = host(&app, "request").await;
+    for _ in 0..3 {
+        assert_eq!(count(&host).await, 1);
+        let made = async { while instances(&host).await != 1 {} };
+        let made = tokio::time::timeout(Duration::from_secs(10), made).await;
+        made.expect("an instance is ready");
     }
 }
 

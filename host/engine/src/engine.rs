@@ -25,6 +25,14 @@ const STACKS_PER_COMPONENT: u32 = 2;
 /// of Rust's wasm32-wasip2 target has one to four core instances and as many tables.
 const CORE_INSTANCES_PER_COMPONENT: u32 = 8;
 
+/// An instance's tables are wiped and kept for the next one up to these many bytes; what is past them goes back to the
+/// system, by a call to it and a page fault when the next instance comes. The voicemail component's has 500 entries, 4 KiB.
+///
+/// Linear memory goes back whole. Wasmtime can wipe what of it was written to (`pagemap_scan`, `linear_memory_keep_resident`),
+/// but passes over pages that the kernel has just moved or swapped out, so that the next instance would see them
+/// (bytecodealliance/wasmtime#14357). And to wipe the beginning unseen is to wipe a stack of 1 MiB.
+const TABLE_BYTES_WIPED_MAX: usize = 16 << 10;
+
 /// What the names of the interfaces begin with that are offered to management components alone.
 const MANAGEMENT: &str = "starling:management/";
 
@@ -178,7 +186,8 @@ fn config(limits: &Limits, components: u32) -> Config {
         .total_tables(parts)
         .total_stacks(instances * STACKS_PER_COMPONENT)
         .max_memory_size(limits.memory_bytes_max)
-        .table_elements(limits.table_entries_max);
+        .table_elements(limits.table_entries_max)
+        .table_keep_resident(TABLE_BYTES_WIPED_MAX);
     let mut config = Config::new();
     config
         .wasm_component_model_async(true)

@@ -45,17 +45,22 @@ impl Instances {
         let figures = component.figures().clone();
         Self {
             figures: Some(figures),
-            ..Self::apart(component, places)
+            ..Self::with_budget(component, places, true)
         }
     }
 
     /// For what the host itself asks, which says nothing of how clients are served.
     pub(crate) fn apart(component: Component, places: Arc<Places>) -> Self {
+        // What the host itself asks may take what it takes.
+        Self::with_budget(component, places, false)
+    }
+
+    fn with_budget(component: Component, places: Arc<Places>, budgeted: bool) -> Self {
         let crew = component.is_shared().then(|| Crew::new(component.clone()));
         Self {
             figures: None,
             crew: crew.map(Arc::new),
-            pool: Pool::new(component, places),
+            pool: Pool::new(component, places, budgeted),
         }
     }
 
@@ -147,15 +152,16 @@ impl Instances {
     ///
     /// Who has a place finds one, or has room for one, unless instances of another version fill the pool.
     async fn instance(&self) -> Result<Box<Worker>, wasmtime::Error> {
-        let deadline = Instant::now() + self.component().0.limits.queue_timeout;
+        let mut deadline = None;
         loop {
             if let Some(worker) = self.pool.take() {
                 return Ok(worker);
             }
-            // What the host itself asks may take what it takes.
-            match Worker::new(self.component(), self.figures.is_some()).await {
-                Ok(worker) => return Ok(Box::new(worker)),
-                Err(error) if !is_pool_full(&error) || Instant::now() >= deadline => {
+            let now = Instant::now();
+            let deadline = *deadline.get_or_insert(now + self.component().0.limits.queue_timeout);
+            match self.pool.make().await {
+                Ok(worker) => return Ok(worker),
+                Err(error) if !is_pool_full(&error) || now >= deadline => {
                     return Err(error);
                 }
                 Err(_) => {}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use starling_telemetry::{Limit, LimitCounts};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 
 use crate::component::Component;
@@ -73,6 +74,8 @@ impl Places {
 pub(crate) struct Pool {
     pub(crate) component: Component,
     pub(crate) places: Arc<Places>,
+    /// Whether what one request asks of its stores is bounded.
+    budgeted: bool,
     /// The one that has been idle for the longest is first. The last is taken first: what it needs is in the caches still.
     idle: Mutex<VecDeque<Box<Worker>>>,
     /// Whether somebody looks after those that have been idle for too long.
@@ -80,15 +83,25 @@ pub(crate) struct Pool {
 }
 
 impl Pool {
-    pub(crate) fn new(component: Component, places: Arc<Places>) -> Arc<Self> {
+    pub(crate) fn new(component: Component, places: Arc<Places>, budgeted: bool) -> Arc<Self> {
         let pool = Arc::new(Self {
             component,
             places,
+            budgeted,
             idle: Mutex::default(),
             swept: AtomicBool::new(false),
         });
         pool.places.register(&pool);
         pool
+    }
+
+    /// A new instance. Who asks for one has a place.
+    ///
+    /// # Errors
+    /// When there is no room for one, or the guest fails at its start or takes too long for it.
+    pub(crate) async fn make(&self) -> wasmtime::Result<Box<Worker>> {
+        let worker = Worker::new(&self.component, self.budgeted).await?;
+        Ok(Box::new(worker))
     }
 
     /// An instance that has nothing to do, if there is one.
@@ -104,8 +117,11 @@ impl Pool {
     pub(crate) fn give_back(self: &Arc<Self>, mut worker: Box<Worker>) {
         match worker.phase() {
             Phase::Ended => {}
-            Phase::Idle if worker.is_worn() => {}
-            Phase::Idle => self.keep(worker),
+            Phase::Idle if worker.is_worn() => self.replace(worker),
+            Phase::Idle => {
+                let place = worker.leave();
+                self.keep(worker, place);
+            }
             Phase::Request | Phase::PostReturn => {
                 // Without a runtime the event loop has ended, and its instances with it.
                 let Ok(runtime) = Handle::try_current() else {
@@ -126,8 +142,30 @@ impl Pool {
         }
     }
 
-    fn keep(self: &Arc<Self>, mut worker: Box<Worker>) {
-        let place = worker.leave();
+    /// Lets an instance go that has served all it may, and makes another in its stead, which the next request finds
+    /// ready: neither is on any request's way.
+    fn replace(self: &Arc<Self>, mut worker: Box<Worker>) {
+        let Ok(runtime) = Handle::try_current() else {
+            return;
+        };
+        let pool = Arc::downgrade(self);
+        runtime.spawn(async move {
+            // The response is written first.
+            yield_now().await;
+            let place = worker.leave();
+            let timer = worker.let_go();
+            let Some(pool) = pool.upgrade() else {
+                return;
+            };
+            // Whoever comes next meets what is wrong, if this did.
+            if let Ok(mut fresh) = pool.make().await {
+                fresh.take_over(timer);
+                pool.keep(fresh, place);
+            }
+        });
+    }
+
+    fn keep(self: &Arc<Self>, worker: Box<Worker>, place: Option<OwnedSemaphorePermit>) {
         self.idle().push_back(worker);
         // Whoever gets the place finds the instance.
         drop(place);

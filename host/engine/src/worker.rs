@@ -206,6 +206,17 @@ impl Worker {
         self.permit.take()
     }
 
+    /// Lets the instance go. What is left is its timer.
+    pub(crate) fn let_go(self) -> Pin<Box<Sleep>> {
+        self.wake
+    }
+
+    /// Goes on with the timer of an instance before it: to set one that runs costs less than to start another, which
+    /// wakes the event loop.
+    pub(crate) fn take_over(&mut self, timer: Pin<Box<Sleep>>) {
+        self.wake = timer;
+    }
+
     /// Ready, with the limit, once it has been too long in one phase.
     fn expire(&mut self, cx: &mut Context<'_>) -> Poll<Limit> {
         loop {
