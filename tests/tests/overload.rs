@@ -109,6 +109,32 @@ async fn a_host_takes_all_again_as_soon_as_the_load_has_gone() {
 }
 
 #[tokio::test]
+async fn who_asks_again_at_once_is_refused_again_and_served_once_there_is_room() {
+    let app = app();
+    let host = host(&app, 4).await;
+    let held = hold(&host, 2).await;
+    let mut connection = Connection::open(host.address()).await.expect("it is taken");
+    for _ in 0..6 {
+        let answer = connection.send(Call::get("/status?code=204")).await;
+        refused(&answer.expect("it is told"));
+    }
+    // What matters most does not suffer for what was refused before it.
+    let answer = connection.send(Call::get("/hello")).await;
+    answer.expect("it is served").expect(200);
+    released(&host, held).await;
+    tokio::time::timeout(PATIENCE, async {
+        loop {
+            let answer = connection.send(Call::get("/status?code=204")).await;
+            if answer.expect("the connection stays open").status == 204 {
+                return;
+            }
+        }
+    })
+    .await
+    .expect("there is room for it");
+}
+
+#[tokio::test]
 async fn a_client_that_is_still_sending_hears_that_it_is_refused() {
     let app = app();
     let host = host(&app, 2).await;
@@ -133,7 +159,7 @@ async fn under_a_flood_each_request_is_served_or_refused_and_what_is_written_sta
         tokio::spawn(async move {
             let mut connection = Connection::open(host.address()).await.expect("it is taken");
             let (mut written, mut refusals) = (Vec::new(), 0);
-            for number in 0..40 {
+            for number in 0..20 {
                 let key = format!("/kv/default/{client}-{number}");
                 let answer = connection.send(Call::put(key.clone()).body("x")).await;
                 let answer = answer.expect("a flood closes no connection");

@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use starling_admission::{Admission, Kind, Outcome, Priority, Resource};
+use starling_admission::{Admission, Arrival, Kind, Outcome, Priority, Resource};
 
 /// The best of so many batches counts: the others were disturbed.
 const BATCHES: u32 = 100;
@@ -22,7 +22,9 @@ fn main() {
         for _ in 0..REQUESTS {
             // Time is told, not asked for: reading the clock is not what is measured.
             now += Duration::from_micros(50);
-            if let Ok(mut permit) = black_box(&admission).admit(Priority::Normal, kind, now) {
+            if let Ok(mut permit) =
+                black_box(&admission).admit(Priority::Normal, kind, Arrival::Fresh, now)
+            {
                 permit.answered(now + Duration::from_micros(40), Outcome::Served);
             }
         }

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::state::{Place, State};
-use crate::{Config, Kind, Outcome, Priority, Snapshot};
+use crate::{Arrival, Config, Kind, Outcome, Priority, Snapshot};
 
 /// Decides which requests one event loop takes. Clones are the same admission.
 #[derive(Clone, Debug)]
@@ -45,16 +45,22 @@ impl Admission {
         }
     }
 
-    /// Admits a request that has just arrived, or refuses it at once.
+    /// Admits a request that has just been read, or refuses it at once.
     ///
     /// `now` is where its latency counts from. A server that knows when the request became readable
     /// (the start of the loop's turn, say) may pass that instead: what waited is then seen earlier.
     ///
     /// # Errors
-    /// [`Refused`] if this priority's share of the limit is taken. Never for
-    /// [`Priority::Critical`].
-    pub fn admit(&self, priority: Priority, kind: Kind, now: Instant) -> Result<Permit, Refused> {
-        let place = lock(&self.state).admit(priority, kind, now)?;
+    /// [`Refused`] if this priority's share of the limit is taken, or if the request is
+    /// [`Arrival::Late`] and others are refused. Never for [`Priority::Critical`].
+    pub fn admit(
+        &self,
+        priority: Priority,
+        kind: Kind,
+        arrival: Arrival,
+        now: Instant,
+    ) -> Result<Permit, Refused> {
+        let place = lock(&self.state).admit(priority, kind, arrival, now)?;
         Ok(Permit {
             state: Arc::clone(&self.state),
             place,

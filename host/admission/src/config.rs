@@ -23,10 +23,13 @@ pub struct Config {
     /// A mean delay that is tolerated however small the baseline is. For requests of a few dozen
     /// microseconds a multiple of the baseline is less than the machine's own noise.
     pub delay_tolerated: Duration,
+    /// The same for a queue that does not empty while requests are refused: what is refused anyway
+    /// need not make others wait. More than `delay_tolerated` is the same as that.
+    pub delay_overloaded: Duration,
     /// How long a baseline of a kind that is being refused may go without a measurement before
     /// one request at a time is taken to measure it anew.
     pub baseline_age_max: Duration,
-    /// How long such a measurement may take.
+    /// How long such a measurement may take, from when what was admitted before it has been answered.
     pub probe_duration_max: Duration,
 }
 
@@ -39,6 +42,7 @@ impl Default for Config {
             shares: [0.25, 0.5, 1.0],
             tolerance: [1.5, 2.5],
             delay_tolerated: Duration::from_micros(500),
+            delay_overloaded: Duration::from_micros(500),
             baseline_age_max: Duration::from_secs(10),
             probe_duration_max: Duration::from_millis(100),
         }
@@ -57,6 +61,7 @@ impl Config {
             *share = within(*share, least, 1.0);
             least = *share;
         }
+        self.delay_overloaded = self.delay_overloaded.min(self.delay_tolerated);
         for tolerance in &mut self.tolerance {
             *tolerance = within(*tolerance, 1.01, 100.0);
         }

@@ -32,6 +32,11 @@
 //!   shrink while one request in sixteen finds nothing before it, and one in the last hundred did.
 //!   Without this rule a simulated loop at 80 % of its capacity refused 12 % of its requests, with
 //!   it less than 1 %.
+//! - A loop that nobody was refused by tolerates a longer queue than one that refuses: 32 clients who
+//!   each wait for their answer are no overload, whatever their number; but once there are more than
+//!   can be served, to let those who are admitted wait helps nobody. This is the rule by which
+//!   Facebook sheds load (B. Maurer: *Fail at Scale*, ACM Queue, 2015), after CoDel: a queue that
+//!   does not empty has a short time, any other a long one.
 //! - Priorities fill shares of the limit, as in Netflix' prioritized load shedding: low ones a
 //!   quarter, normal ones a half, and each only what greater ones leave of that. While a greater
 //!   one was refused just now, lesser ones wait for an empty loop, as by the moving threshold of
@@ -54,7 +59,8 @@
 //!
 //! # What it does not see
 //!
-//! Requests that the loop has not read yet. And a place is held for as long as its permit: a server
+//! Requests that the loop has not read yet; that one has waited unread it is told
+//! ([`Arrival::Late`]). And a place is held for as long as its permit: a server
 //! that keeps permits while slow clients take long bodies lets those clients use up the limit.
 //! Nor does it know what work that waits for the store takes of the loop: where deposits alone use
 //! up the processor, reads are refused more, and those that are admitted are slow.
@@ -74,5 +80,5 @@ mod window;
 
 pub use admission::{Admission, Permit, Refused};
 pub use config::Config;
-pub use priority::{Kind, Outcome, Priority, Resource};
+pub use priority::{Arrival, Kind, Outcome, Priority, Resource};
 pub use snapshot::{PoolSnapshot, Snapshot};

@@ -1,6 +1,6 @@
 //! How many requests may be in flight, and how that moves.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::Config;
 use crate::window::Window;
@@ -14,6 +14,16 @@ const IDLE: f64 = 1.0 / 4.0;
 /// Whatever the idleness, a queue that did not empty for so many requests stands. It is more than
 /// the burst that a loop takes at first.
 const STANDING: u32 = 96;
+/// For this long a refusal counts as one of just now: clients are told to stay away for a second at
+/// least.
+const REFUSING: Duration = Duration::from_secs(1);
+/// Where more than this part of the requests is refused, and the queue does not empty, there is an
+/// overload.
+const OVERLOADED: f64 = 1.0 / 50.0;
+/// Where more than this part is, the queue empties only since so many are refused.
+const FLOODED: f64 = 1.0 / 10.0;
+/// How much one request changes the part that is refused.
+const PRESSURE_GAIN: f64 = 1.0 / 256.0;
 /// How much one request changes the idleness: it spans some 64 of them, so several bursts.
 const IDLENESS_GAIN: f64 = 1.0 / 128.0;
 
@@ -24,9 +34,15 @@ pub(crate) struct Limit {
     tolerance: f64,
     /// In seconds.
     delay: f64,
+    /// While there is an overload, in seconds.
+    delay_overloaded: f64,
     window: Window,
     /// The greatest rank that was refused in the last window.
     refused_before: Option<usize>,
+    /// When one was refused last.
+    refused_at: Option<Instant>,
+    /// The part of requests that were refused, of late.
+    pressure: f64,
     /// The part of requests that found nothing else to be answered, of late.
     idleness: f64,
     /// Requests since the last one that did.
@@ -39,8 +55,11 @@ impl Limit {
             value: f64::from(config.limit_initial),
             tolerance,
             delay: config.delay_tolerated.as_secs_f64(),
+            delay_overloaded: config.delay_overloaded.as_secs_f64(),
             window: Window::default(),
             refused_before: None,
+            refused_at: None,
+            pressure: 0.0,
             idleness: 0.0,
             since_empty: 0,
         }
@@ -61,6 +80,13 @@ impl Limit {
         self.value = self.value.max(f64::from(config.limit_initial));
         self.window = Window::default();
         self.refused_before = None;
+        self.refused_at = None;
+        self.pressure = 0.0;
+    }
+
+    /// Notes that somebody asked for a place, and whether it was refused.
+    pub(crate) fn asked(&mut self, refused: bool) {
+        self.pressure += (f64::from(u8::from(refused)) - self.pressure) * PRESSURE_GAIN;
     }
 
     /// Notes how many are in flight now that one was admitted, and what they weigh.
@@ -70,13 +96,27 @@ impl Limit {
     }
 
     /// Notes that one of a rank of priority was refused.
-    pub(crate) fn refused(&mut self, rank: usize) {
+    pub(crate) fn refused(&mut self, rank: usize, now: Instant) {
         self.window.refused = self.window.refused.max(Some(rank));
+        self.refused_at = Some(now);
+    }
+
+    /// Whether one was refused just now.
+    pub(crate) fn is_refusing(&self, now: Instant) -> bool {
+        self.refused_at
+            .is_some_and(|at| now.saturating_duration_since(at) < REFUSING)
     }
 
     /// Whether one of a greater rank was refused in this window or in the last.
     pub(crate) fn is_short_above(&self, rank: usize) -> bool {
         self.window.refused.max(self.refused_before) > Some(rank)
+    }
+
+    /// Whether so many are refused that those who are admitted are not to wait for long.
+    fn is_overloaded(&self, now: Instant) -> bool {
+        let stands = self.idleness <= SLACK;
+        let part = if stands { OVERLOADED } else { FLOODED };
+        self.pressure > part && self.is_refusing(now)
     }
 
     /// Notes whether a request that was answered had found nothing else to be answered.
@@ -91,7 +131,12 @@ impl Limit {
 
     /// Notes the latency of a request that was answered, and the baseline of its kind, in seconds.
     pub(crate) fn answered(&mut self, latency: f64, baseline: f64, now: Instant) {
-        let tolerated = (baseline * self.tolerance).max(baseline + self.delay);
+        let delay = if self.is_overloaded(now) {
+            self.delay_overloaded
+        } else {
+            self.delay
+        };
+        let tolerated = (baseline * self.tolerance).max(baseline + delay);
         self.window.sample(latency, tolerated, now);
     }
 
@@ -145,7 +190,7 @@ mod tests {
             now += Duration::from_millis(10);
             limit.admitted(2, 2.0);
             if refused {
-                limit.refused(1);
+                limit.refused(1, now);
             }
             limit.found(into_empty);
             limit.answered(0.010 * stretch, 0.010, now);

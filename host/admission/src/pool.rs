@@ -8,7 +8,7 @@ use crate::priority::Priority;
 use crate::probe::Probe;
 use crate::snapshot::PoolSnapshot;
 use crate::weights::Weights;
-use crate::{Config, Resource};
+use crate::{Arrival, Config, Resource};
 
 /// What nobody asked for this long starts again from the initial limit.
 const FORGOTTEN: Duration = Duration::from_secs(1);
@@ -69,11 +69,22 @@ impl Pool {
         &mut self,
         rank: usize,
         kind: usize,
+        arrival: Arrival,
         now: Instant,
         config: &Config,
     ) -> Option<Entry> {
         self.ask(kind, now, config);
-        let in_probe = self.probe.is_running(now);
+        let is_greatest = rank + 1 == Priority::REFUSABLE.len();
+        let unheard = arrival == Arrival::Late && !is_greatest && self.limit.is_refusing(now);
+        let entry = (!unheard)
+            .then(|| self.take(rank, kind, now, config))
+            .flatten();
+        self.limit.asked(entry.is_none());
+        entry
+    }
+
+    fn take(&mut self, rank: usize, kind: usize, now: Instant, config: &Config) -> Option<Entry> {
+        let in_probe = self.probe.is_running(now, self.unanswered == 0);
         let weight = self.weights.of(self.baselines[kind].seconds());
         let has_room = self.has_room(rank, weight, config);
         // What matters most does not wait while something else is measured.
@@ -98,7 +109,7 @@ impl Pool {
         let baseline = &mut self.baselines[entry.kind];
         if was_alone {
             baseline.measure(latency, now);
-            self.probe.measured(entry.kind);
+            self.probe.measured(entry.kind, now);
         }
         let baseline = baseline.seconds();
         // What was taken one at a time does not say what the limit does.
@@ -201,7 +212,7 @@ impl Pool {
     }
 
     fn refuse(&mut self, rank: usize, kind: usize, now: Instant, config: &Config) {
-        self.limit.refused(rank);
+        self.limit.refused(rank, now);
         let baseline = &mut self.baselines[kind];
         if baseline.is_stale(now, config.baseline_age_max)
             && self.probe.start(kind, baseline.is_young(), now, config)

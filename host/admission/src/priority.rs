@@ -54,6 +54,17 @@ pub struct Kind {
     pub index: u8,
 }
 
+/// How a request has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Just now.
+    Fresh,
+    /// Unread for a while, since its client had been refused and was not listened to. It is refused
+    /// unheard while others are, but for [`Priority::High`]: to take it would be to take what has
+    /// waited for longest.
+    Late,
+}
+
 /// What the latency of an answer says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {

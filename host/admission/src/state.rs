@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use crate::pool::{Entry, Pool};
 use crate::refusals::Refusals;
-use crate::{Config, Kind, Outcome, Priority, Refused, Resource, Snapshot};
+use crate::{Arrival, Config, Kind, Outcome, Priority, Refused, Resource, Snapshot};
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -40,6 +40,7 @@ impl State {
         &mut self,
         priority: Priority,
         kind: Kind,
+        arrival: Arrival,
         now: Instant,
     ) -> Result<Place, Refused> {
         let Some(rank) = priority.rank() else {
@@ -48,7 +49,7 @@ impl State {
             return Ok(Place::Critical);
         };
         let pool = &mut self.pools[kind.resource.index()];
-        let entry = pool.admit(rank, usize::from(kind.index), now, &self.config);
+        let entry = pool.admit(rank, usize::from(kind.index), arrival, now, &self.config);
         let refusals = &mut self.refusals[rank];
         refusals.record(entry.is_none(), now);
         match entry {

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use starling_admission::{Admission, Kind, Outcome, Permit, Priority, Resource};
+use starling_admission::{Admission, Arrival, Kind, Outcome, Permit, Priority, Resource};
 
 const KIND: Kind = Kind {
     resource: Resource::Loop,
@@ -13,7 +13,11 @@ const SERVICE: Duration = Duration::from_millis(1);
 /// Admits what there is room for, of so many at once.
 fn burst(admission: &Admission, requests: usize, now: Instant) -> Vec<Permit> {
     (0..requests)
-        .filter_map(|_| admission.admit(Priority::High, KIND, now).ok())
+        .filter_map(|_| {
+            admission
+                .admit(Priority::High, KIND, Arrival::Fresh, now)
+                .ok()
+        })
         .collect()
 }
 
@@ -63,4 +67,22 @@ fn bursts_that_pass_are_admitted_and_do_not_raise_the_baseline() {
         }
     }
     assert!(admission.snapshot().pools[0].baselines[0].is_some());
+}
+
+#[test]
+fn what_waited_unheard_is_refused_while_others_are() {
+    let admission = Admission::default();
+    let now = Instant::now();
+    let late = |priority, now| {
+        let permit = admission.admit(priority, KIND, Arrival::Late, now);
+        permit.is_ok()
+    };
+    assert!(late(Priority::Low, now));
+    let permits = burst(&admission, 100, now);
+    assert!(permits.len() < 100);
+    let now = answer(permits, now);
+    assert!(!late(Priority::Low, now));
+    assert!(!late(Priority::Normal, now));
+    assert!(late(Priority::High, now));
+    assert!(late(Priority::Low, now + Duration::from_secs(1)));
 }

@@ -2,8 +2,10 @@
 
 mod simulation;
 
+use std::time::Duration;
+
 use simulation::{Simulation, Source, Spread, Tally};
-use starling_admission::{Admission, Kind, Priority, Resource};
+use starling_admission::{Admission, Config, Kind, Priority, Resource};
 
 /// Requests a second that use the loop up, if one takes a millisecond.
 const CAPACITY: f64 = 1000.0;
@@ -98,6 +100,34 @@ fn a_machine_that_stops_now_and_then_is_not_an_overload() {
         "{}",
         tally[0].refused_part()
     );
+}
+
+/// A loop that tolerates a long queue, until it has to refuse somebody.
+fn patient() -> Simulation {
+    Simulation::new(Admission::new(Config {
+        limit_initial: 1024,
+        delay_tolerated: Duration::from_millis(20),
+        ..Config::default()
+    }))
+}
+
+#[test]
+fn a_queue_that_is_tolerated_is_none_that_others_are_refused_for() {
+    for priority in Priority::REFUSABLE {
+        let nearly_full = [reads(priority, 0.9, Spread::Even)];
+        let flood = [reads(priority, 10.0, Spread::Even)];
+        let mut simulation = patient();
+        let before = simulation.run(10.0, &nearly_full).remove(0);
+        assert_eq!(before.refused, 0);
+        simulation.run(6.0, &flood);
+        let overloaded = simulation.run(10.0, &flood).remove(0);
+        assert!(overloaded.worked >= 0.9 * 10.0, "{}", overloaded.worked);
+        let p99 = overloaded.quantile(0.99);
+        assert!(p99 <= 5e-3, "{p99}");
+        simulation.run(5.0, &nearly_full);
+        let after = simulation.run(10.0, &nearly_full).remove(0);
+        assert!(after.refused_part() < 0.005, "{}", after.refused_part());
+    }
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
-use starling_admission::{Admission, Config, Kind, Outcome, Permit, Priority, Resource};
+use starling_admission::{Admission, Arrival, Config, Kind, Outcome, Permit, Priority, Resource};
 
 /// One thing that a server does.
 #[derive(Clone, Debug)]
@@ -79,7 +79,9 @@ impl Server {
         let in_flight = self.permits.len();
         match *step {
             Step::Admit(priority, kind) => {
-                let admitted = self.admission.admit(priority, kind, self.now);
+                let admitted = self
+                    .admission
+                    .admit(priority, kind, Arrival::Fresh, self.now);
                 self.permits.extend(admitted);
             }
             Step::Answer(request, outcome) if in_flight > 0 => {
@@ -126,7 +128,7 @@ proptest! {
         prop_assert_eq!(snapshot.critical_in_flight, 0);
         let kind = Kind { resource: Resource::Loop, index: 0 };
         for priority in Priority::REFUSABLE {
-            prop_assert!(server.admission.admit(priority, kind, server.now).is_ok());
+            prop_assert!(server.admission.admit(priority, kind, Arrival::Fresh, server.now).is_ok());
         }
     }
 
@@ -136,7 +138,7 @@ proptest! {
         let admitted = Priority::REFUSABLE.map(|priority| {
             let mut server = Server::new(start);
             steps.iter().for_each(|step| server.step(step));
-            server.admission.admit(priority, kind, server.now).is_ok()
+            server.admission.admit(priority, kind, Arrival::Fresh, server.now).is_ok()
         });
         prop_assert!(admitted.is_sorted());
     }
@@ -146,7 +148,7 @@ proptest! {
         let mut server = Server::new(Instant::now());
         for step in steps {
             server.step(&step);
-            let probe = server.admission.admit(Priority::Critical, kind, server.now);
+            let probe = server.admission.admit(Priority::Critical, kind, Arrival::Fresh, server.now);
             prop_assert!(probe.is_ok());
         }
     }
@@ -156,7 +158,7 @@ proptest! {
         let mut server = Server::new(Instant::now());
         for step in steps {
             if let Step::Admit(priority, kind) = step
-                && let Err(refused) = server.admission.admit(priority, kind, server.now)
+                && let Err(refused) = server.admission.admit(priority, kind, Arrival::Fresh, server.now)
             {
                 prop_assert!((1..=10).contains(&refused.retry_after.as_secs()));
                 prop_assert_eq!(refused.retry_after.subsec_nanos(), 0);

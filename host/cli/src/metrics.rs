@@ -391,7 +391,7 @@ fn prometheus_labels(labels: Vec<(&str, String)>) -> Labels {
 mod tests {
     use super::*;
     use crate::admin::{OriginView, SpoolView, StoreView};
-    use starling_admission::{Admission, Kind, Priority, Resource};
+    use starling_admission::{Admission, Arrival, Kind, Priority, Resource};
 
     fn view() -> View {
         View {
@@ -432,7 +432,12 @@ mod tests {
             resource: Resource::Store,
             index: 0,
         };
-        let _taken = gate.admit(Priority::High, kind, std::time::Instant::now());
+        let _taken = gate.admit(
+            Priority::High,
+            kind,
+            Arrival::Fresh,
+            std::time::Instant::now(),
+        );
         of_gates(&mut metrics, &[gate.snapshot(), gate.snapshot()]);
         let durations = Durations::default();
         durations.observe(&Answered {

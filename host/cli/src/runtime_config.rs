@@ -47,6 +47,10 @@ pub(crate) struct RuntimeConfig {
     pub(crate) signatures: SignatureConfig,
 }
 
+/// Requests that an event loop takes at once however long they take: a few clients who each wait for their answer are no
+/// overload, on a slow machine either.
+const FEW_REQUESTS: u32 = 16;
+
 /// The `[admission]` table.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -60,7 +64,7 @@ pub(crate) struct AdmissionConfig {
 impl Default for AdmissionConfig {
     fn default() -> Self {
         Self {
-            delay_ms_max: const { NonZero::new(20).expect("not zero") },
+            delay_ms_max: const { NonZero::new(8).expect("not zero") },
             requests_max: const { NonZero::new(1_024).expect("not zero") },
         }
     }
@@ -70,6 +74,7 @@ impl AdmissionConfig {
     pub(crate) fn admission(&self) -> starling_admission::Config {
         starling_admission::Config {
             limit_initial: self.requests_max.get(),
+            limit_min: self.requests_max.get().min(FEW_REQUESTS),
             limit_max: self.requests_max.get(),
             delay_tolerated: Duration::from_millis(self.delay_ms_max.get().into()),
             ..starling_admission::Config::default()

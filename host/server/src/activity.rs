@@ -10,10 +10,24 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Re
 use std::time::Duration;
 
 use http::Version;
+use starling_admission::Arrival;
 use starling_telemetry::Limit;
 use tokio::sync::Notify;
 
 use crate::limits::Bounds;
+
+/// How long a connection is not listened to after a refusal. Its client was told to wait for a second at least, and one that
+/// obeys does not notice. Up to as much again is added, for each connection another part: those that were refused together
+/// do not come back together.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Its multiples, of which only the fraction counts, are spread evenly, however many there are.
+const GOLDEN_RATIO: f64 = 0.618_033_988_749_895;
+
+/// How soon a connection is looked at that may be at rest, and how seldom at last: one that is in steady use need not be
+/// looked at often, and most others have one request and rest.
+const LOOK: Duration = Duration::from_millis(10);
+const LOOK_MAX: Duration = Duration::from_millis(320);
 
 /// The doings of one connection.
 #[derive(Debug)]
@@ -33,7 +47,15 @@ pub(crate) struct Activity {
     abused: Notify,
     /// How often the stream took nothing, for the client takes nothing.
     blocked: AtomicU64,
+    /// Whether something waits for the client to take it.
+    unsent: AtomicBool,
     last_frame: AtomicU8,
+    /// Whether a refusal is still to be followed by a pause.
+    pause_owed: AtomicBool,
+    /// The part of a pause that is added to it: from 0, below 1.
+    spread: f64,
+    /// Whether what the last request began with had come during a pause.
+    late: AtomicBool,
 }
 
 /// How the last look at a response's body ended.
@@ -53,7 +75,9 @@ type State = (u64, bool);
 
 impl Activity {
     pub(crate) fn new(bounds: Arc<Bounds>) -> Self {
+        let number = bounds.connections.fetch_add(1, Relaxed);
         Self {
+            spread: (f64::from(number) * GOLDEN_RATIO).fract(),
             http2: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             changes: AtomicU64::new(0),
@@ -62,7 +86,10 @@ impl Activity {
             resets_left: AtomicU32::new(bounds.limits.http2_resets_max),
             abused: Notify::new(),
             blocked: AtomicU64::new(0),
+            unsent: AtomicBool::new(false),
             last_frame: AtomicU8::new(LastFrame::None as u8),
+            pause_owed: AtomicBool::new(false),
+            late: AtomicBool::new(false),
             bounds,
         }
     }
@@ -139,6 +166,47 @@ impl Activity {
     /// The client does not take what is sent to it, for now.
     pub(crate) fn blocked(&self) {
         self.blocked.store(self.blocked.load(Relaxed) + 1, Relaxed);
+        self.note_unsent(true);
+    }
+
+    /// Something that was written is left to send, or is not.
+    pub(crate) fn note_unsent(&self, unsent: bool) {
+        self.unsent.store(unsent, Relaxed);
+    }
+
+    /// A request was refused for want of room. In HTTP/1.1 the connection is not listened to for a while: else a client
+    /// that asks again at once costs as much as one that is served.
+    ///
+    /// What came during such a pause is refused without another, so that what follows was certainly sent after it.
+    pub(crate) fn refused(&self) {
+        if !self.http2.load(Relaxed) && !self.late.load(Relaxed) {
+            self.pause_owed.store(true, Relaxed);
+        }
+    }
+
+    /// How long the connection is not to be listened to from now on, if it is not. It is told once.
+    pub(crate) fn take_pause(&self) -> Option<Duration> {
+        if !self.pause_owed.load(Relaxed) {
+            return None;
+        }
+        self.pause_owed.store(false, Relaxed);
+        Some(PAUSE.mul_f64(1.0 + self.spread))
+    }
+
+    /// What is read now had come during a pause, or had not. It counts for the request that begins with it.
+    pub(crate) fn note_late(&self, late: bool) {
+        if self.requests.load(Relaxed) == 0 {
+            self.late.store(late, Relaxed);
+        }
+    }
+
+    /// How the request that began last has come.
+    pub(crate) fn arrival(&self) -> Arrival {
+        if self.late.load(Relaxed) {
+            Arrival::Late
+        } else {
+            Arrival::Fresh
+        }
     }
 
     /// How often it has not.
@@ -193,6 +261,22 @@ impl Activity {
             if unchanged >= allowed {
                 return limit;
             }
+        }
+    }
+
+    /// Waits until the connection has been at rest for a moment: nothing is under way, owed or left to send.
+    pub(crate) async fn rested(&self) {
+        let (mut seen, mut next) = (self.state(), LOOK);
+        loop {
+            tokio::time::sleep(next).await;
+            let state = self.state();
+            let (_, head_owed) = state;
+            let busy = self.requests.load(Relaxed) > 0 || self.unsent.load(Relaxed);
+            if state == seen && !head_owed && !busy {
+                return;
+            }
+            seen = state;
+            next = (next * 2).min(LOOK_MAX);
         }
     }
 

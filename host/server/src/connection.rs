@@ -1,9 +1,8 @@
 //! One connection: its requests, one by one, to the components that their routes lead to.
 
 use std::convert::Infallible;
-use std::error::Error;
+use std::error::Error as _;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,7 +11,6 @@ use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use http_body_util::BodyExt as _;
 use hyper::body::{Body as _, Incoming};
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use starling_admission::Outcome;
 use starling_engine::{Balanced, Instances, Response, empty_body};
 use starling_telemetry::{Limit, attribute};
@@ -22,14 +20,13 @@ use tokio::task::yield_now;
 use tokio_rustls::TlsAcceptor;
 
 use crate::activity::{Activity, UnderWay};
+use crate::conversation::converse;
 use crate::drain::Draining;
 use crate::gate::Gate;
 use crate::headers::{ConnectionHeaders, RouteHeaders, list_bytes, prepare};
 use crate::limits::Bounds;
 use crate::observe::{Answered, RequestObserver};
-use crate::patience::Patience;
 use crate::problem::Problem;
-use crate::protocol::protocol;
 use crate::readiness::{LIVE, READY, Readiness, ReadinessLatch};
 use crate::received::Received;
 use crate::routes::Routes;
@@ -69,12 +66,13 @@ pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, service: Rc<Ser
     };
     let connection = Rc::new(ConnectionHeaders::new(client, local));
     let Some(tls) = &service.tls else {
-        return converse(stream, client, connection, service).await;
+        return speak(stream, client, connection, service).await;
     };
     let patience = service.bounds.limits.header_timeout;
-    let handshake = tokio::time::timeout(patience, tls.accept(stream));
+    // On the heap, where it takes none of a connection's memory that has no TLS.
+    let handshake = Box::pin(tokio::time::timeout(patience, tls.accept(stream)));
     match handshake.await {
-        Ok(Ok(stream)) => converse(stream, client, connection, service).await,
+        Ok(Ok(stream)) => speak(Box::new(stream), client, connection, service).await,
         Ok(Err(error)) => tracing::debug!(%client, %error, "a TLS handshake failed"),
         Err(_) => {
             service.bounds.reached.count(Limit::HeaderTimeout);
@@ -83,62 +81,21 @@ pub(crate) async fn serve(stream: TcpStream, client: SocketAddr, service: Rc<Ser
     }
 }
 
-async fn converse(
+async fn speak(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     client: SocketAddr,
     connection: Rc<ConnectionHeaders>,
     service: Rc<Service>,
 ) {
-    let mut draining = service.draining.clone();
-    let bounds = service.bounds.clone();
-    let activity = Arc::new(Activity::new(bounds.clone()));
-    let stream = Patience::new(stream, activity.clone());
-    let protocol = protocol(&activity);
+    let draining = service.draining.clone();
+    let activity = Arc::new(Activity::new(service.bounds.clone()));
     let begun = activity.clone();
     let respond = service_fn(move |request: Request<Incoming>| {
         let under_way = begun.begin(request.version());
         let (service, connection) = (service.clone(), connection.clone());
         async move { Ok::<_, Infallible>(service.respond(request, &connection, under_way).await) }
     });
-    let mut served = pin!(protocol.serve_connection(TokioIo::new(stream), respond));
-    let result = tokio::select! {
-        result = served.as_mut() => result,
-        () = draining.wait_closing() => {
-            served.as_mut().graceful_shutdown();
-            served.await
-        }
-        limit = activity.outstayed() => {
-            bounds.reached.count(limit);
-            if limit != Limit::IdleTimeout {
-                tracing::debug!(%client, limit = limit.key(), "a connection was cut off");
-                return;
-            }
-            // In HTTP/2 the client is told first. What it has sent meanwhile is answered.
-            served.as_mut().graceful_shutdown();
-            tokio::select! {
-                result = served => result,
-                _ = activity.outstayed() => return,
-            }
-        }
-    };
-    if let Err(error) = result {
-        if let Some(limit) = limit_of(&*error) {
-            bounds.reached.count(limit);
-        }
-        tracing::debug!(%client, error, "a connection ended early");
-    }
-}
-
-/// The limit at which hyper or h2 has ended a connection, if it was at one.
-fn limit_of(error: &(dyn Error + 'static)) -> Option<Limit> {
-    let hyper = error.downcast_ref::<hyper::Error>()?;
-    if hyper.is_parse_too_large() {
-        return Some(Limit::HeaderBytes);
-    }
-    // Many requests that are cancelled at once, a head without end, many tiny frames: see `protocol`.
-    let h2: &h2::Error = hyper.source()?.downcast_ref()?;
-    let flooded = h2.is_library() && h2.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
-    flooded.then_some(Limit::Http2Flood)
+    converse(stream, client, activity, draining, respond).await;
 }
 
 impl Service {
@@ -168,7 +125,10 @@ impl Service {
         let trace = Trace::of(request.headers());
         let request = request.map(|body| Received::new(body, under_way.activity().clone()));
         let slowness = request.body().slowness();
-        let (route, answer) = self.dispatch(request, connection, trace, started).await;
+        let activity = under_way.activity();
+        let (route, answer) = self
+            .dispatch(request, connection, activity, trace, started)
+            .await;
         // The component has only seen that the body broke off, whatever it makes of that.
         let answer = match slowness.is_excessive() {
             true => Err(Problem::BodyTooSlow),
@@ -207,6 +167,7 @@ impl Service {
         &self,
         request: Request<Received>,
         connection: &ConnectionHeaders,
+        activity: &Activity,
         trace: Trace,
         came: Instant,
     ) -> (Option<&Arc<str>>, Result<Response, Problem>) {
@@ -227,12 +188,16 @@ impl Service {
         let admitted = self
             .gate
             .as_ref()
-            .map(|gate| gate.admit(index, rules, request.method(), path, came))
+            .map(|gate| {
+                let arrival = activity.arrival();
+                gate.admit(index, rules, request.method(), path, arrival, came)
+            })
             .transpose();
         let mut permit = match admitted {
             Ok(permit) => permit,
             Err(problem) => {
                 read_past(request, self.bounds.limits.body_bytes_max).await;
+                activity.refused();
                 return (raw, Err(problem));
             }
         };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use http::Method;
-use starling_admission::{Admission, Config, Kind, Permit, Priority, Resource, Snapshot};
+use starling_admission::{Admission, Arrival, Config, Kind, Permit, Priority, Resource, Snapshot};
 use thiserror::Error;
 
 use crate::problem::Problem;
@@ -100,6 +100,7 @@ impl Gate {
         rules: &[PriorityRule],
         method: &Method,
         path: &str,
+        arrival: Arrival,
         now: Instant,
     ) -> Result<Permit, Problem> {
         let priority = rules
@@ -107,7 +108,7 @@ impl Gate {
             .find(|rule| rule.covers(method, path))
             .map_or(Priority::Normal, |rule| rule.priority);
         self.0
-            .admit(priority, kind(route, priority, method), now)
+            .admit(priority, kind(route, priority, method), arrival, now)
             .map_err(|refused| Problem::Overloaded {
                 retry_after: refused.retry_after,
             })

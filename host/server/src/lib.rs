@@ -14,6 +14,7 @@ mod activity;
 mod addresses;
 mod admin;
 mod connection;
+mod conversation;
 mod drain;
 mod gate;
 mod headers;

@@ -1,7 +1,7 @@
 //! What the listener takes from strangers, with defaults.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::time::Duration;
 
 use starling_telemetry::LimitCounts;
@@ -71,4 +71,6 @@ pub(crate) struct Bounds {
     pub(crate) reached: Arc<LimitCounts>,
     /// Whether there is no place for another connection.
     pub(crate) crowded: AtomicBool,
+    /// Connections that there have been; it may begin anew.
+    pub(crate) connections: AtomicU32,
 }

@@ -15,14 +15,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
-use hyper_util::server::conn::auto;
 
 use crate::activity::Activity;
+use crate::limits::Limits;
 use crate::sent::Sending;
 
-/// The least that hyper needs to read an HTTP/1.1 head.
-const HEADER_BYTES_MIN: usize = 8 << 10;
+/// Bytes that are read from an HTTP/1.1 connection at once, and that wait to be written, at most. hyper comes to this when
+/// reads fill its buffer; the more of a body comes at once, the fewer are the ways into the component.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
 
 /// How often the other end of an HTTP/2 connection is asked whether it is still there.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
@@ -58,18 +60,23 @@ where
     }
 }
 
-/// What reads and writes HTTP on one connection.
-pub(crate) fn protocol(activity: &Arc<Activity>) -> auto::Builder<LocalExecutor> {
-    let limits = &activity.bounds().limits;
-    let header_bytes_max = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);
-    let mut builder = auto::Builder::new(LocalExecutor(activity.clone()));
+/// What reads and writes HTTP/1.1 on one connection.
+pub(crate) fn http1(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
     builder
-        .http1()
         // hyper's own runs between requests, too, and cannot tell a slow head from an idle connection.
         .header_read_timeout(None)
-        .max_buf_size(limits.header_bytes_max.max(HEADER_BYTES_MIN));
+        .max_header_size(limits.header_bytes_max)
+        .max_buf_size(limits.header_bytes_max.max(BUFFER_BYTES_MAX));
     builder
-        .http2()
+}
+
+/// What reads and writes HTTP/2 on one connection.
+pub(crate) fn http2(activity: &Arc<Activity>) -> http2::Builder<LocalExecutor> {
+    let limits = &activity.bounds().limits;
+    let header_bytes_max = u32::try_from(limits.header_bytes_max).unwrap_or(u32::MAX);
+    let mut builder = http2::Builder::new(LocalExecutor(activity.clone()));
+    builder
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT)

@@ -83,6 +83,8 @@ fn during(report: &mut Report, overloaded: &Measured, unloaded: &Measured, capac
         "offered",
         overloaded.rate(overloaded.asked),
     ));
+    let p50 = "admitted p50 at 10x overload, against unloaded";
+    report.add_latency(p50, 0.5, (overloaded, unloaded), None);
     let p99 = "admitted p99 at 10x overload, against unloaded";
     let aim = Some(Aim::RatioAtMost(2.0));
     report.add_latency(p99, 0.99, (overloaded, unloaded), aim);

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use starling_admission::{Admission, Kind, Outcome, Permit, Priority, Resource};
+use starling_admission::{Admission, Arrival, Kind, Outcome, Permit, Priority, Resource};
 
 /// A stream of requests.
 #[derive(Clone, Copy, Debug)]
@@ -162,7 +162,7 @@ impl Simulation {
                 let work = source.work * self.part(source.spread) * self.slowness;
                 match self
                     .admission
-                    .admit(source.priority, source.kind, self.now())
+                    .admit(source.priority, source.kind, Arrival::Fresh, self.now())
                 {
                     Ok(permit) => self.runnable.push_back(Job {
                         permit,

@@ -152,3 +152,42 @@ fn a_connection_that_is_full_is_counted() {
     assert_eq!(activity.bounds.reached.get(Limit::Http2Streams), 1);
     drop((first, second));
 }
+
+/// Whether it comes to rest within a minute.
+async fn rests(activity: &Activity) -> bool {
+    let rested = tokio::time::timeout(60 * SECOND, activity.rested()).await;
+    rested.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_rests_when_nothing_is_begun_or_left() {
+    let activity = activity(Limits::default());
+    assert!(!rests(&activity).await, "it owes its first request");
+    let request = activity.begin(Version::HTTP_11);
+    assert!(!rests(&activity).await, "a request is under way");
+    drop(request);
+    assert!(rests(&activity).await);
+    activity.blocked();
+    assert!(!rests(&activity).await, "the client has not taken all");
+    activity.note_unsent(false);
+    assert!(rests(&activity).await);
+    activity.received(1).unwrap();
+    assert!(!rests(&activity).await, "a head has begun");
+}
+
+#[test]
+fn those_who_are_refused_together_do_not_come_back_together() {
+    let bounds = Arc::new(Bounds::default());
+    let mut pauses: Vec<_> = (0..100)
+        .map(|_| {
+            let activity = Arc::new(Activity::new(bounds.clone()));
+            activity.refused();
+            activity.take_pause().unwrap()
+        })
+        .collect();
+    pauses.sort();
+    assert!(pauses[0] >= PAUSE && pauses[99] < 2 * PAUSE);
+    for pair in pauses.windows(2) {
+        assert!(pair[1] - pair[0] < PAUSE / 25, "{pair:?}");
+    }
+}
