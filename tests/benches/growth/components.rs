@@ -14,10 +14,6 @@ use crate::report::{Curve, Subject, Unit, progress};
 const STARTS: usize = 7;
 const HELLOS: usize = 2_000;
 
-/// With the default of 256 busy instances for each component, the stacks that are set aside for 50 of them need more
-/// mappings of memory than Linux gives a process (`vm.max_map_count`, 65,530).
-const LIMITS: &str = "[limits]\ninstances_max = 32\n";
-
 pub(crate) async fn measure(quick: bool) -> Subject {
     let (sizes, hellos): (&[usize], usize) = if quick {
         (&[1, 10, 50], 200)
@@ -33,7 +29,7 @@ pub(crate) async fn measure(quick: bool) -> Subject {
     for &components in sizes {
         progress(&format!("{components} components"));
         let app = App::new(&manifest(components));
-        let launch = app.launch_with(LIMITS);
+        let launch = app.launch();
         // The first start compiles.
         launch.start().await.stop().await;
         let mut starts = Vec::new();
