@@ -10,7 +10,7 @@ use std::future::{Ready, ready};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-/// Keeps a [`companion`] there until it is let go.
+/// Keeps a [`companion`](Self::companion) there until it is let go.
 #[derive(Default)]
 pub(crate) struct Company(Rc<Attended>);
 

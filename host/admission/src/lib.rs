@@ -32,9 +32,9 @@
 //!   shrink while one request in sixteen finds nothing before it, and one in the last hundred did.
 //!   Without this rule a simulated loop at 80 % of its capacity refused 12 % of its requests, with
 //!   it less than 1 %.
-//! - A loop that nobody was refused by tolerates a longer queue than one that refuses: 32 clients who
-//!   each wait for their answer are no overload, whatever their number; but once there are more than
-//!   can be served, to let those who are admitted wait helps nobody. This is the rule by which
+//! - A loop that refuses nobody tolerates a longer queue than one that does: some dozen clients who
+//!   each wait for their answer are no overload; but once there are more than can be served, to let
+//!   those who are admitted wait helps nobody. This is the rule by which
 //!   Facebook sheds load (B. Maurer: *Fail at Scale*, ACM Queue, 2015), after CoDel: a queue that
 //!   does not empty has a short time, any other a long one.
 //! - Priorities fill shares of the limit, as in Netflix' prioritized load shedding: low ones a

@@ -74,8 +74,8 @@ impl Pool {
         config: &Config,
     ) -> Option<Entry> {
         self.ask(kind, now, config);
-        let is_greatest = rank + 1 == Priority::REFUSABLE.len();
-        let unheard = arrival == Arrival::Late && !is_greatest && self.limit.is_refusing(now);
+        let unheard =
+            arrival == Arrival::Late && !matters_most(rank) && self.limit.is_refusing(now);
         let entry = (!unheard)
             .then(|| self.take(rank, kind, now, config))
             .flatten();
@@ -88,7 +88,7 @@ impl Pool {
         let weight = self.weights.of(self.baselines[kind].seconds());
         let has_room = self.has_room(rank, weight, config);
         // What matters most does not wait while something else is measured.
-        let exempt = rank + 1 == Priority::REFUSABLE.len() && !self.probe.is_of(kind);
+        let exempt = matters_most(rank) && !self.probe.is_of(kind);
         if has_room && (!in_probe || self.unanswered == 0 || exempt) {
             return Some(self.enter(kind, rank, weight, in_probe, now));
         }
@@ -220,4 +220,9 @@ impl Pool {
             baseline.doubt();
         }
     }
+}
+
+/// Whether this is the greatest rank of those that can be refused.
+fn matters_most(rank: usize) -> bool {
+    rank + 1 == Priority::REFUSABLE.len()
 }
