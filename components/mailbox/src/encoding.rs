@@ -1,7 +1,8 @@
-//! Stored bytes: one byte of version, then the record in postcard's wire format.
+//! Stored bytes: one byte of version, then the record in the layout of that version.
 //!
-//! Maps are ordered and integers have one shortest form, so equal records have equal bytes; readers
-//! accept nothing but the whole of what was written.
+//! Maps are ordered and integers have one shortest form, so equal records have equal bytes; what is
+//! read has the length of what was written. The messages of the newest version are looked at one by
+//! one, when somebody wants to know of them, and so is damage to them.
 //!
 //! # Changing the format
 //!
@@ -17,16 +18,22 @@
 //!
 //! - Version 1 held the slot alone, without tombstones and expiry. It was written by no release, and
 //!   so version 2 did not have to wait for one that reads it.
-//! - Version 2 holds a [`Record`].
+//! - Version 2 held a [`Record`] that had to be read whole. No release wrote it either.
+//! - Version 3 holds a [`Record`] whose messages are read where they lie.
 
 mod v1;
+mod v2;
+mod v3;
 
-use serde::de::DeserializeOwned;
+use bytes::Bytes;
+use serde::Deserialize;
+
+pub(crate) use v3::{Layout, Line, Stored, Tombstone};
 
 use crate::Record;
 
 /// The version that [`encode`] writes, and the newest that [`decode`] reads.
-pub const ENCODING_VERSION: u8 = 2;
+pub const ENCODING_VERSION: u8 = 3;
 
 /// The largest encoded record that may be stored: below the 1 MiB at which the smallest of the
 /// supported stores ends.
@@ -45,29 +52,32 @@ pub enum DecodeError {
 
 /// The bytes to store.
 pub fn encode(record: &Record) -> Vec<u8> {
-    postcard::to_extend(record, vec![ENCODING_VERSION])
-        .expect("a record consists of maps, numbers and texts, and a vector takes any length")
+    v3::encode(record, vec![ENCODING_VERSION])
 }
 
-/// The record that was stored.
+/// The record that was stored. It keeps the bytes for as long as it needs them.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] for bytes that [`encode`] did not write, now or formerly. No bytes make it panic.
-pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
-    match bytes.split_first() {
+/// [`DecodeError`] for bytes that [`encode`] did not write, now or formerly; but damage to a message is
+/// found when that message is read. No bytes make it panic.
+pub fn decode(bytes: impl Into<Bytes>) -> Result<Record, DecodeError> {
+    let mut body = bytes.into();
+    let version = body.split_to(body.len().min(1));
+    match version.first() {
         None => Err(DecodeError::Malformed("it is empty".into())),
-        Some((1, body)) => whole::<v1::Slot>(body).map(Record::from),
-        Some((2, body)) => whole(body),
-        Some((0, _)) => Err(DecodeError::Malformed(
+        Some(0) => Err(DecodeError::Malformed(
             "there is no encoding version 0".into(),
         )),
-        Some((newer, _)) => Err(DecodeError::NewerVersion(*newer)),
+        Some(1) => whole::<v1::Slot>(&body).map(Record::from),
+        Some(2) => whole::<v2::Record>(&body).map(Record::from),
+        Some(3) => v3::decode(&body),
+        Some(newer) => Err(DecodeError::NewerVersion(*newer)),
     }
 }
 
 /// What was encoded, if it is the whole of it.
-pub(crate) fn whole<T: DeserializeOwned>(body: &[u8]) -> Result<T, DecodeError> {
+pub(crate) fn whole<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, DecodeError> {
     match postcard::take_from_bytes(body) {
         Ok((value, [])) => Ok(value),
         Ok((_, rest)) => Err(DecodeError::Malformed(format!(

@@ -50,14 +50,9 @@ impl Flags {
         is_set(&self.deleted)
     }
 
-    /// The one folder that the message is in. The trash goes before the rest: a saved message that
-    /// is deleted leaves the saved ones, and comes back to them when it is undeleted.
+    /// The one folder that the message is in.
     pub fn folder(&self) -> Folder {
-        match (self.deleted(), self.saved()) {
-            (true, _) => Folder::Trash,
-            (false, true) => Folder::Saved,
-            (false, false) => Folder::Inbox,
-        }
+        Folder::of(self.saved(), self.deleted())
     }
 
     /// The greatest stamp among the registers.
@@ -115,6 +110,18 @@ pub enum Folder {
     Saved,
     /// Deleted.
     Trash,
+}
+
+impl Folder {
+    /// The folder of a message with these flags. The trash goes before the rest: a saved message that
+    /// is deleted leaves the saved ones, and comes back to them when it is undeleted.
+    pub(crate) fn of(saved: bool, deleted: bool) -> Self {
+        match (deleted, saved) {
+            (true, _) => Self::Trash,
+            (false, true) => Self::Saved,
+            (false, false) => Self::Inbox,
+        }
+    }
 }
 
 /// The text names no [`Folder`].

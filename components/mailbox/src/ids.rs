@@ -7,6 +7,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned};
 
 use crate::{Stamp, hex};
 
@@ -130,7 +131,24 @@ impl fmt::Display for Region {
 }
 
 /// Which message: 128 bits, shown as 32 lower-case hexadecimal digits.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Deserialize,
+    Eq,
+    FromBytes,
+    Hash,
+    Immutable,
+    IntoBytes,
+    KnownLayout,
+    Ord,
+    PartialEq,
+    PartialOrd,
+    Serialize,
+    Unaligned,
+)]
+#[repr(transparent)]
 pub struct MessageId([u8; 16]);
 
 impl MessageId {

@@ -37,6 +37,7 @@ pub mod keys;
 mod listing;
 mod mailbox;
 mod message;
+mod messages;
 mod profile;
 mod rates;
 mod record;
@@ -62,6 +63,7 @@ pub use message::{
     AUDIO_CHUNK_BYTES, Audio, CALLER_BYTES_MAX, Caller, CallerError, Forwarded, Header,
     MESSAGE_BYTES_MAX,
 };
+pub use messages::Messages;
 pub use profile::{
     InvalidLanguage, InvalidTimeZone, Language, MESSAGE_MS_MAX_DEFAULT, MESSAGE_MS_MAX_MAX,
     PinHash, Profile, ProfileChange, QUOTA_BYTES_DEFAULT, QUOTA_BYTES_MAX, QUOTA_MESSAGES_DEFAULT,

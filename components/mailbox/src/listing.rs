@@ -6,15 +6,18 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{Folder, Mailbox, Message, MessageId, hex};
+use crate::encoding::Line;
+use crate::{DecodeError, Folder, Mailbox, Message, MessageId, hex};
 
 /// One page of what was searched for.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Page<'a> {
+pub struct Page {
     /// The messages, newest first.
-    pub messages: Vec<Message<'a>>,
+    pub messages: Vec<Message>,
     /// Where the next page begins; `None` if this one is the last.
     pub next: Option<Cursor>,
+    /// Those that are left out because they cannot be read, and why not.
+    pub damaged: Vec<(MessageId, DecodeError)>,
 }
 
 /// A place in a folder: behind the message of this age and id. As text it is opaque to clients.
@@ -43,20 +46,16 @@ pub struct Search {
 }
 
 impl Search {
-    fn finds(&self, message: &Message<'_>) -> bool {
-        let header = message.header;
-        let from = self.from.as_deref().is_none_or(|text| {
-            let caller = header.from.as_ref();
-            caller.is_some_and(|caller| contains(caller.as_str(), text))
-        });
-        message.flags.folder() == self.folder
-            && from
+    /// Whether it finds a message, as far as its line tells.
+    fn may_find(&self, line: &Line) -> bool {
+        let received_at_ms = line.received_at_ms();
+        line.folder() == self.folder
             && self
                 .since_ms
-                .is_none_or(|since_ms| since_ms <= header.received_at_ms)
+                .is_none_or(|since_ms| since_ms <= received_at_ms)
             && self
                 .until_ms
-                .is_none_or(|until_ms| header.received_at_ms < until_ms)
+                .is_none_or(|until_ms| received_at_ms < until_ms)
     }
 }
 
@@ -67,34 +66,56 @@ fn contains(text: &str, part: &str) -> bool {
 impl Mailbox {
     /// At most `limit` of the messages searched for, newest first by (received-at, id), from behind
     /// `after`.
-    pub fn list(&self, search: &Search, after: Option<Cursor>, limit: usize) -> Page<'_> {
-        let mut messages: Vec<_> = self
-            .messages()
-            .filter(|message| after.is_none_or(|after| Cursor::at(message) < after))
-            .filter(|message| search.finds(message))
-            .collect();
-        let more = messages.len() > limit;
+    pub fn list(&self, search: &Search, after: Option<Cursor>, limit: usize) -> Page {
+        let mut damaged = Vec::new();
+        let mut whole = |place: &Cursor| match self.at(place) {
+            Ok(message) => Some(message),
+            Err(error) => {
+                damaged.push((place.id, error));
+                None
+            }
+        };
+        let mut places = Vec::new();
+        self.lines()
+            .filter(|line| search.may_find(line))
+            .map(|line| Cursor::at(&line))
+            .filter(|place| after.is_none_or(|after| *place < after))
+            .for_each(|place| places.push(place));
+        if let Some(text) = &search.from {
+            // Who left it is not in the line.
+            places.retain(|place| {
+                let caller = whole(place).and_then(|message| message.header.from);
+                caller.is_some_and(|caller| contains(caller.as_str(), text))
+            });
+        }
+        let more = places.len() > limit;
         if more {
             // A page is short and a mailbox may be long: put the page in front, then sort the page
             // alone.
-            messages.select_nth_unstable_by_key(limit, |message| newest_first(message));
-            messages.truncate(limit);
+            places.select_nth_unstable_by(limit, |a, b| b.cmp(a));
+            places.truncate(limit);
         }
-        messages.sort_unstable_by_key(newest_first);
-        let next = messages.last().filter(|_| more).map(Cursor::at);
-        Page { messages, next }
+        places.sort_unstable_by(|a, b| b.cmp(a));
+        let next = places.last().copied().filter(|_| more);
+        Page {
+            messages: places.iter().filter_map(whole).collect(),
+            next,
+            damaged,
+        }
+    }
+
+    /// The message in a place where its line says that it is.
+    fn at(&self, place: &Cursor) -> Result<Message, DecodeError> {
+        let out_of_order = || DecodeError::Malformed("it is out of order".into());
+        self.message(place.id)?.ok_or_else(out_of_order)
     }
 }
 
-fn newest_first(message: &Message<'_>) -> std::cmp::Reverse<Cursor> {
-    std::cmp::Reverse(Cursor::at(message))
-}
-
 impl Cursor {
-    fn at(message: &Message<'_>) -> Self {
+    fn at(line: &Line) -> Self {
         Self {
-            received_at_ms: message.header.received_at_ms,
-            id: message.id,
+            received_at_ms: line.received_at_ms(),
+            id: line.id,
         }
     }
 }

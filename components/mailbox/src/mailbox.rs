@@ -5,11 +5,18 @@
 //! Shoker, Baquero: "Delta state replicated data types", 2018). An empty delta means that
 //! everything wished for already holds, and that nothing needs to be written; so a repeated request
 //! is free.
+//!
+//! Nor does it take the slots apart: what is known of a message stays where it lies until somebody asks
+//! for it, and where several regions know of it, it is mostly their lines that are joined.
 
+use std::collections::BTreeMap;
+
+use crate::encoding::Line;
 use crate::message::expires_at_ms;
 use crate::{
-    AHEAD_MAX_MS, ClockSkew, Created, Entry, FlagChange, Flags, Folder, Greeting, GreetingKind,
-    Header, Join, MessageId, Profile, ProfileChange, Region, Register, Slot, Stamp,
+    AHEAD_MAX_MS, ClockSkew, Created, DecodeError, Entry, FlagChange, Flags, Folder, Greeting,
+    GreetingKind, Header, Join, MessageId, Messages, Profile, ProfileChange, Record, Region,
+    Register, Slot, Stamp,
 };
 
 /// Where and when a change is made. The only clock there is in this crate.
@@ -26,21 +33,28 @@ pub struct Origin {
 
 /// Everything that is known of a mailbox, as it is to be seen at one instant: what has expired by
 /// then is not there any more.
-#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Mailbox {
-    joined: Slot,
+    deleted: Option<Stamp>,
+    profile: Profile,
+    /// What each region knows of the messages.
+    regions: Vec<Messages>,
+    /// The lines of the join of that by id, but of messages that are gone for good; if there are several.
+    lines: Vec<Line>,
+    /// What is known of messages to which something has been joined since.
+    changed: BTreeMap<MessageId, Entry>,
     now_ms: u64,
 }
 
 /// One message of a mailbox.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Message<'a> {
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Message {
     /// Which message.
     pub id: MessageId,
     /// What is known since the deposit.
-    pub header: &'a Header,
+    pub header: Header,
     /// What the subscriber did to it.
-    pub flags: &'a Flags,
+    pub flags: Flags,
     /// When it expires, in milliseconds since the Unix epoch, UTC.
     pub expires_at_ms: u64,
 }
@@ -71,10 +85,13 @@ pub enum ChangeError {
     /// The clocks of the regions disagree by too much to order the change.
     #[error(transparent)]
     ClockSkew(#[from] ClockSkew),
+    /// What is stored of the message was damaged.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
 }
 
 /// Why a deposit is refused.
-#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum DepositError {
     /// The mailbox does not exist.
     #[error("there is no such mailbox")]
@@ -103,23 +120,107 @@ pub enum DepositError {
         /// What it may hold.
         quota: u64,
     },
+    /// What is stored of the message of this id was damaged.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
 }
 
 impl Mailbox {
     /// The mailbox that these slots make, in whatever order, at `now_ms` (milliseconds since the Unix
     /// epoch, UTC).
     pub fn of(slots: impl IntoIterator<Item = Slot>, now_ms: u64) -> Self {
+        let joined = slots.into_iter().reduce(Join::joined).unwrap_or_default();
         Self {
-            joined: slots.into_iter().reduce(Join::joined).unwrap_or_default(),
+            deleted: joined.deleted,
+            profile: joined.profile,
+            regions: Vec::new(),
+            lines: Vec::new(),
+            changed: joined.messages,
             now_ms,
         }
     }
 
+    /// The mailbox that the slots in these records make, one record for each region, in whatever
+    /// order.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if a message that several regions know something of was damaged.
+    pub fn read(
+        records: impl IntoIterator<Item = Record>,
+        now_ms: u64,
+    ) -> Result<Self, DecodeError> {
+        let mut mailbox = Self {
+            now_ms,
+            ..Self::default()
+        };
+        for record in records {
+            if record.deleted > mailbox.deleted {
+                mailbox = Self {
+                    now_ms,
+                    deleted: record.deleted.clone(),
+                    ..Self::default()
+                };
+            }
+            if record.deleted == mailbox.deleted {
+                mailbox.profile.join(record.profile);
+                mailbox.regions.push(record.messages);
+            }
+        }
+        if mailbox.regions.len() > 1 {
+            mailbox.lines = mailbox.joined_lines()?;
+        }
+        Ok(mailbox)
+    }
+
+    fn joined_lines(&self) -> Result<Vec<Line>, DecodeError> {
+        let mut all: Vec<Line> = Vec::new();
+        for region in &self.regions {
+            region.lines().for_each(|line| all.push(line));
+        }
+        // Those of each region are in order, or nearly: this merges them.
+        all.sort_by_key(|line| line.id);
+        let mut joined: Vec<Line> = Vec::with_capacity(all.len());
+        for line in all {
+            match joined.last_mut().filter(|last| last.id == line.id) {
+                None => joined.push(line),
+                Some(last) => {
+                    *last = match last.joined(&line) {
+                        Some(both) => both,
+                        None => Line::of(line.id, &self.entry(line.id)?.unwrap_or_default()),
+                    }
+                }
+            }
+        }
+        for region in &self.regions {
+            for line in &mut joined {
+                let tombstone = region.tombstone(line.id).map(Line::from);
+                if let Some(purged) = tombstone.and_then(|it| line.joined(&it)) {
+                    *line = purged;
+                }
+            }
+        }
+        Ok(joined)
+    }
+
     /// The mailbox with a change made to it.
-    #[must_use]
-    pub fn with(mut self, delta: Slot) -> Self {
-        self.joined.join(delta);
-        self
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if a message that the change is about was damaged.
+    pub fn with(mut self, delta: Slot) -> Result<Self, DecodeError> {
+        if delta.deleted > self.deleted {
+            return Ok(Self::of([delta], self.now_ms));
+        }
+        if delta.deleted == self.deleted {
+            self.profile.join(delta.profile);
+            for (id, entry) in delta.messages {
+                let known = self.entry(id)?;
+                let entry = known.unwrap_or_default().joined(entry);
+                self.changed.insert(id, entry);
+            }
+        }
+        Ok(self)
     }
 
     /// The instant at which it is seen, in milliseconds since the Unix epoch, UTC.
@@ -129,58 +230,71 @@ impl Mailbox {
 
     /// When it was last deleted, if it ever was.
     pub fn deleted(&self) -> Option<&Stamp> {
-        self.joined.deleted.as_ref()
+        self.deleted.as_ref()
     }
 
     /// Whether anybody ever created it. Nothing is shown of a mailbox that does not exist, nor
     /// deposited into it.
     pub fn exists(&self) -> bool {
-        self.joined.profile.created.is_some()
+        self.profile.created.is_some()
     }
 
     /// Its settings.
     pub fn profile(&self) -> &Profile {
-        &self.joined.profile
+        &self.profile
     }
 
-    /// Its messages, in no order that means anything.
-    pub fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.joined
-            .messages
-            .iter()
-            .filter_map(|(id, entry)| Message::of(*id, entry, self.now_ms))
+    /// The message of this id, if its header is in sight, and it is neither purged nor expired.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] if it was damaged.
+    pub fn message(&self, id: MessageId) -> Result<Option<Message>, DecodeError> {
+        if !self.shows(id) {
+            return Ok(None);
+        }
+        let entry = self.entry(id)?.unwrap_or_default();
+        Ok(entry.header.map(|header| Message {
+            id,
+            header,
+            flags: entry.flags,
+            expires_at_ms: entry.expires_at_ms,
+        }))
     }
 
-    /// The message of this id, if its header is in sight.
-    pub fn message(&self, id: MessageId) -> Option<Message<'_>> {
-        self.joined
-            .messages
-            .get(&id)
-            .and_then(|entry| Message::of(id, entry, self.now_ms))
+    /// Whether there is a message of this id.
+    pub fn shows(&self, id: MessageId) -> bool {
+        self.line(id).is_some_and(|line| line.is_shown(self.now_ms))
     }
 
     /// Whether there is a message of this id, or was: whether a deposit of it would change nothing.
     pub fn knows(&self, id: MessageId) -> bool {
-        let entry = self.joined.messages.get(&id);
-        entry.is_some_and(|entry| entry.purged || entry.header.is_some())
+        self.line(id)
+            .is_some_and(|line| line.is_purged() || line.has_header())
+    }
+
+    /// The messages of a folder, in no order that means anything.
+    pub fn folder(&self, folder: Folder) -> impl Iterator<Item = MessageId> {
+        let lines = self.lines().filter(move |line| line.folder() == folder);
+        lines.map(|line| line.id)
     }
 
     /// Counts the messages.
     pub fn summary(&self) -> Summary {
         let mut summary = Summary::default();
-        for message in self.messages() {
+        self.lines().for_each(|line| {
             summary.messages += 1;
-            summary.bytes = summary.bytes.saturating_add(message.header.size_bytes());
-            match message.flags.folder() {
+            summary.bytes = summary.bytes.saturating_add(line.size_bytes());
+            match line.folder() {
                 Folder::Trash => summary.trash += 1,
                 Folder::Saved => summary.saved += 1,
-                Folder::Inbox if message.flags.seen() => {}
+                Folder::Inbox if line.is_seen() => {}
                 Folder::Inbox => {
                     summary.new += 1;
-                    summary.urgent += u32::from(message.header.urgent);
+                    summary.urgent += u32::from(line.is_urgent());
                 }
             }
-        }
+        });
         summary
     }
 
@@ -272,15 +386,14 @@ impl Mailbox {
     /// # Errors
     ///
     /// [`DepositError`] if there is no such mailbox, if it is full, if the message is longer than the
-    /// mailbox takes, or if the id belongs to another audio.
+    /// mailbox takes, if the id belongs to another audio, or if what is stored of it was damaged.
     pub fn deposit(&self, id: MessageId, header: Header) -> Result<Slot, DepositError> {
         if !self.exists() {
             return Err(DepositError::NoSuchMailbox);
         }
-        if let Some(present) = self.joined.messages.get(&id)
-            && self.knows(id)
-        {
-            let audio = present.header.as_ref().map(|it| it.audio.digest);
+        if self.knows(id) {
+            let present = self.entry(id)?.and_then(|present| present.header);
+            let audio = present.map(|it| it.audio.digest);
             return if audio.is_none_or(|digest| digest == header.audio.digest) {
                 Ok(Slot::default())
             } else {
@@ -309,7 +422,7 @@ impl Mailbox {
                 quota,
             });
         }
-        Ok(self.entry(
+        Ok(self.change(
             id,
             Entry {
                 header: Some(header),
@@ -323,22 +436,22 @@ impl Mailbox {
     ///
     /// # Errors
     ///
-    /// [`ChangeError`] if there is no such message, or if a register in sight was stamped too far
-    /// in the future.
+    /// [`ChangeError`] if there is no such message, if it was damaged, or if a register in sight was
+    /// stamped too far in the future.
     pub fn change_flags(
         &self,
         id: MessageId,
         change: FlagChange,
         origin: &Origin,
     ) -> Result<Slot, ChangeError> {
-        let message = self.message(id).ok_or(ChangeError::NoSuchMessage)?;
+        let message = self.message(id)?.ok_or(ChangeError::NoSuchMessage)?;
         let flags = message
             .flags
             .delta(change, &self.next_stamp(origin)?, origin.alone);
         if flags == Flags::default() {
             return Ok(Slot::default());
         }
-        Ok(self.entry(
+        Ok(self.change(
             id,
             Entry {
                 flags,
@@ -354,18 +467,14 @@ impl Mailbox {
     ///
     /// [`ChangeError`] if there never was such a message, as far as it is known.
     pub fn purge(&self, id: MessageId) -> Result<Slot, ChangeError> {
-        let entry = self.joined.messages.get(&id);
-        match (entry, self.message(id)) {
-            (_, Some(message)) => Ok(self.entry(
-                id,
-                Entry {
-                    purged: true,
-                    expires_at_ms: message.expires_at_ms,
-                    ..Entry::default()
-                },
-            )),
-            (Some(entry), None) if entry.purged => Ok(Slot::default()),
-            _ => Err(ChangeError::NoSuchMessage),
+        let line = self.line(id).ok_or(ChangeError::NoSuchMessage)?;
+        if line.is_shown(self.now_ms) {
+            return Ok(self.change(id, Entry::tombstone(line.expires_at_ms())));
+        }
+        if line.is_purged() {
+            Ok(Slot::default())
+        } else {
+            Err(ChangeError::NoSuchMessage)
         }
     }
 
@@ -375,42 +484,82 @@ impl Mailbox {
             return Slot::default();
         }
         Slot {
-            deleted: self.joined.deleted.clone(),
+            deleted: self.deleted.clone(),
             profile,
             ..Slot::default()
         }
     }
 
     /// A change of one message.
-    fn entry(&self, id: MessageId, entry: Entry) -> Slot {
+    fn change(&self, id: MessageId, entry: Entry) -> Slot {
         Slot {
-            deleted: self.joined.deleted.clone(),
+            deleted: self.deleted.clone(),
             messages: [(id, entry)].into(),
             ..Slot::default()
         }
     }
 
+    /// The stamp of a change made now.
     fn next_stamp(&self, origin: &Origin) -> Result<Stamp, ClockSkew> {
-        Stamp::next(
-            origin.now_ms,
-            self.joined.newest_stamp(),
-            &origin.region,
-            AHEAD_MAX_MS,
+        let profile = self.profile.newest_stamp();
+        let mut newest = profile.max(self.deleted.as_ref()).cloned();
+        // Those of flags that were set before now do not matter, and need not be read.
+        let mut ahead = Vec::new();
+        self.all_lines()
+            .filter(|line| line.changed_at_ms() >= origin.now_ms)
+            .for_each(|line| ahead.push(line));
+        for line in ahead {
+            let stamp = match self.entry(line.id) {
+                Ok(entry) => entry.and_then(|entry| entry.flags.newest_stamp().cloned()),
+                // It is taken for the last of its millisecond.
+                Err(_) => Some(Stamp {
+                    physical_ms: line.changed_at_ms(),
+                    counter: u32::MAX,
+                    region: origin.region.clone(),
+                }),
+            };
+            newest = newest.max(stamp);
+        }
+        Stamp::next(origin.now_ms, newest.as_ref(), &origin.region, AHEAD_MAX_MS)
+    }
+
+    /// The lines of the messages that are shown.
+    pub(crate) fn lines(&self) -> impl Iterator<Item = Line> {
+        self.all_lines().filter(|line| line.is_shown(self.now_ms))
+    }
+
+    /// The lines of all messages but those of which nothing is left.
+    fn all_lines(&self) -> impl Iterator<Item = Line> {
+        let changed = self.changed.iter().map(|(id, entry)| Line::of(*id, entry));
+        let only = self.regions.first().filter(|_| self.regions.len() == 1);
+        let unjoined = only.into_iter().flat_map(Messages::lines);
+        let rest = unjoined.chain(self.lines.iter().copied());
+        // Mostly nothing was joined to it: then nothing is searched either.
+        changed.chain(
+            rest.filter(|line| self.changed.is_empty() || !self.changed.contains_key(&line.id)),
         )
     }
-}
 
-impl<'a> Message<'a> {
-    /// A message is one whose header is in sight, and that is neither purged nor expired; flags alone
-    /// show nothing yet.
-    fn of(id: MessageId, entry: &'a Entry, now_ms: u64) -> Option<Self> {
-        let gone = entry.purged || entry.expires_at_ms <= now_ms;
-        let header = entry.header.as_ref().filter(|_| !gone)?;
-        Some(Self {
-            id,
-            header,
-            flags: &entry.flags,
-            expires_at_ms: entry.expires_at_ms,
-        })
+    fn line(&self, id: MessageId) -> Option<Line> {
+        if let Some(entry) = self.changed.get(&id) {
+            return Some(Line::of(id, entry));
+        }
+        match self.lines.binary_search_by_key(&id, |line| line.id) {
+            Ok(at) => self.lines.get(at).copied(),
+            // It is one region's; or there are tombstones of it, and one says as much as all.
+            Err(_) => self.regions.iter().find_map(|region| region.line(id)),
+        }
+    }
+
+    /// What is known of a message.
+    fn entry(&self, id: MessageId) -> Result<Option<Entry>, DecodeError> {
+        if let Some(entry) = self.changed.get(&id) {
+            return Ok(Some(entry.clone()));
+        }
+        let mut known: Option<Entry> = None;
+        for region in &self.regions {
+            known.join(region.get(id)?);
+        }
+        Ok(known)
     }
 }

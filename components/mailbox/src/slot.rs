@@ -1,10 +1,11 @@
 //! The slot: what one region contributes to a mailbox, and, being a lattice, also what all of them
-//! make together.
+//! make together, and what a change adds.
 //!
-//! A slot is written by its region alone, with compare-and-swap among that region's hosts. It holds
-//! what was done *there*: profile settings changed there, messages deposited there, flags set
+//! A region's contribution is written by that region alone, with compare-and-swap among its hosts. It
+//! holds what was done *there*: profile settings changed there, messages deposited there, flags set
 //! there, also on messages that were deposited elsewhere. Reading a mailbox means joining slots;
-//! see [`Mailbox`](crate::Mailbox).
+//! see [`Mailbox`](crate::Mailbox). It is stored as a [`Record`](crate::Record), from which little is
+//! read that is not asked for.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Flags, Header, Join, MessageId, Profile, Region, Stamp};
 
 /// What one region contributes to a mailbox; or the join of several such contributions.
-#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Slot {
     /// When the mailbox was last deleted, if it ever was. What was there before is gone.
     pub deleted: Option<Stamp>,
@@ -28,18 +29,6 @@ impl Slot {
     /// Whether there is nothing in it: the bottom of the lattice, and as a change, no change.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
-    }
-
-    /// The greatest stamp of any register.
-    pub(crate) fn newest_stamp(&self) -> Option<&Stamp> {
-        let messages = self
-            .messages
-            .values()
-            .filter_map(|entry| entry.flags.newest_stamp());
-        messages
-            .chain(self.profile.newest_stamp())
-            .chain(&self.deleted)
-            .max()
     }
 }
 
@@ -78,6 +67,22 @@ pub struct Entry {
     /// deposit and copied into every entry of the message, so that each region knows by itself when
     /// it may forget the entry.
     pub expires_at_ms: u64,
+}
+
+impl Entry {
+    /// What is left of a message that is gone for good.
+    pub(crate) fn tombstone(expires_at_ms: u64) -> Self {
+        Self {
+            purged: true,
+            expires_at_ms,
+            ..Self::default()
+        }
+    }
+
+    /// Whether nothing else is left of it.
+    pub(crate) fn is_tombstone(&self) -> bool {
+        self.purged && self.header.is_none() && self.flags == Flags::default()
+    }
 }
 
 impl Join for Entry {

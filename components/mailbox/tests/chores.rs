@@ -1,5 +1,7 @@
 //! The lease, the delays between attempts, and the directory.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
 use starling_mailbox::{
     ATTEMPTS_MAX, Attempts, DIRECTORY_SHARDS, DecodeError, DirectoryRoot, DirectoryShard, LEASE_MS,
@@ -82,13 +84,50 @@ fn shards_of_many_mailboxes_are_even() {
 }
 
 proptest! {
+    /// In whatever order mailboxes come and go.
+    #[test]
+    fn shard_is_a_set_that_is_gone_through_in_its_order(
+        changes in prop::collection::vec(("[a-c]{1,2}", any::<bool>()), 0..20),
+        after in prop::option::of("[a-c]{1,2}"),
+    ) {
+        let id = |text: &String| text.parse::<MailboxId>().expect("a mailbox");
+        let mut expected = BTreeSet::new();
+        let mut stored = None;
+        for (text, entered) in &changes {
+            let id = id(text);
+            let mut shard = DirectoryShard::decode(stored.as_deref()).expect("it was encoded");
+            if *entered {
+                prop_assert_eq!(shard.insert(&id), expected.insert(id.clone()));
+            } else {
+                prop_assert_eq!(shard.remove(&id), expected.remove(&id));
+            }
+            stored = Some(shard.encode());
+        }
+        let after = after.as_ref().map(id);
+        let shard = DirectoryShard::decode(stored.as_deref()).expect("it was encoded");
+        let rest: Result<Vec<_>, _> = shard.after(after.as_ref()).collect();
+        let expected = expected.into_iter().filter(|id| after.as_ref().is_none_or(|it| id > it));
+        prop_assert_eq!(rest, Ok(expected.collect()));
+    }
+
+    #[test]
+    fn root_is_a_set_of_shards_that_there_are(
+        shards in prop::collection::vec(any::<u16>(), 0..20),
+        first: u16,
+    ) {
+        let mut root = DirectoryRoot::default();
+        let mut expected = BTreeSet::new();
+        for shard in shards {
+            prop_assert_eq!(root.insert(shard), expected.insert(shard));
+        }
+        let root = DirectoryRoot::decode(Some(&root.encode())).expect("it was encoded");
+        let expected = expected.into_iter().filter(|it| (first..DIRECTORY_SHARDS).contains(it));
+        prop_assert_eq!(root.from(first).collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+    }
+
     #[test]
     fn what_is_stored_comes_back(ids in prop::collection::btree_set("[a-z]{1,8}", 0..5)) {
         let ids = || ids.iter().map(|id| id.parse::<MailboxId>().expect("a mailbox"));
-        let shard = DirectoryShard(ids().collect());
-        prop_assert_eq!(DirectoryShard::decode(Some(&shard.encode())), Ok(shard));
-        let root = DirectoryRoot(ids().map(|id| directory_shard_of(&id)).collect());
-        prop_assert_eq!(DirectoryRoot::decode(Some(&root.encode())), Ok(root));
         let owed = Owed(ids().map(|id| (id, Attempts { failed: 1, due_at_ms: 2 })).collect());
         prop_assert_eq!(Owed::decode(Some(&owed.encode())), Ok(owed));
     }

@@ -3,7 +3,7 @@
 use starling_mailbox::audio::Format;
 use starling_mailbox::{
     AUDIO_CHUNK_BYTES, Audio, AudioId, CallState, Digest, Greeting, GreetingChoice, GreetingKind,
-    Heard, Join, Mailbox, Origin, ProfileChange, Record, Slot,
+    Heard, Join, Mailbox, Origin, ProfileChange, Record, Slot, Stamp,
 };
 
 const NOW_MS: u64 = 1_000_000;
@@ -99,22 +99,23 @@ fn standard_greeting_speaks_the_name_that_is_recorded() {
 
 #[test]
 fn greeting_that_is_replaced_or_expires_is_reclaimed() {
-    let mut record = Record {
-        slot: recorded(&[(Unavailable, None), (Temporary, Some(NOW_MS + 10))]),
-        ..Record::default()
-    };
-    let mailbox = record.mailbox(&Slot::default(), NOW_MS);
+    let recorded = recorded(&[(Unavailable, None), (Temporary, Some(NOW_MS + 10))]);
+    let mut record = Record::from(recorded);
+    let mailbox = record.mailbox(&[], NOW_MS).expect("a mailbox");
     let change = mailbox.change_greeting(Unavailable, Some(greeting(7, None)), &origin());
-    record.change(change.expect("a change"), &Slot::default(), NOW_MS);
+    let changed = record.change(change.expect("a change"), &[], NOW_MS);
+    changed.expect("a whole record");
     let ids = |record: &Record| -> Vec<_> {
         let reclaim = record.chores.reclaim.iter();
         reclaim.map(|discarded| discarded.audio.id).collect()
     };
     assert_eq!(ids(&record), [AudioId::from_random([0; 16])]);
-    record.change(Slot::default(), &Slot::default(), NOW_MS + 10);
+    let swept = record.change(Slot::default(), &[], NOW_MS + 10);
+    swept.expect("a whole record");
     assert_eq!(ids(&record), [0, 1].map(|n| AudioId::from_random([n; 16])));
     // Replaced in another region.
-    let elsewhere = Mailbox::of([record.slot.clone()], NOW_MS).change_greeting(
+    let mailbox = record.mailbox(&[], NOW_MS).expect("a mailbox");
+    let elsewhere = mailbox.change_greeting(
         Unavailable,
         None,
         &Origin {
@@ -122,13 +123,38 @@ fn greeting_that_is_replaced_or_expires_is_reclaimed() {
             ..origin()
         },
     );
-    let elsewhere = elsewhere.expect("a change");
+    let elsewhere = [Record::from(elsewhere.expect("a change"))];
     assert!(record.is_sweepable(&elsewhere, NOW_MS));
-    record.change(Slot::default(), &elsewhere, NOW_MS);
+    let swept = record.change(Slot::default(), &elsewhere, NOW_MS);
+    swept.expect("a whole record");
     assert_eq!(
         ids(&record),
         [0, 1, 7].map(|n| AudioId::from_random([n; 16]))
     );
-    let seen = record.mailbox(&elsewhere, NOW_MS);
+    let seen = record.mailbox(&elsewhere, NOW_MS).expect("a mailbox");
     assert_eq!(seen.profile().greeting_of(Unavailable, NOW_MS), None);
+}
+
+#[test]
+fn greeting_of_a_mailbox_that_was_deleted_replaces_none_of_the_next() {
+    // A region that has not heard of the deletion records one later than the new mailbox does.
+    let behind = Record::from(recorded(&[(Unavailable, None)]));
+    let (deleted, region) = (NOW_MS - 1, origin().region);
+    let deleted = Stamp {
+        physical_ms: deleted,
+        counter: 0,
+        region,
+    };
+    let mut anew = recorded(&[(Unavailable, None)]);
+    for register in anew.profile.greetings.values_mut() {
+        register.stamp.physical_ms = 0;
+    }
+    anew.deleted = Some(deleted);
+    let mut record = Record::from(anew);
+    assert!(!record.is_sweepable(std::slice::from_ref(&behind), NOW_MS));
+    let swept = record.change(Slot::default(), std::slice::from_ref(&behind), NOW_MS);
+    swept.expect("a whole record");
+    let mailbox = record.mailbox(&[behind], NOW_MS).expect("a mailbox");
+    assert!(mailbox.profile().greeting_of(Unavailable, NOW_MS).is_some());
+    assert!(record.chores.reclaim.is_empty());
 }

@@ -7,10 +7,10 @@ use std::fmt::Debug;
 use proptest::prelude::*;
 use starling_mailbox::audio::Format;
 use starling_mailbox::{
-    AUDIO_CHUNK_BYTES, Audio, AudioId, Count, Created, Digest, Entry, Failures, FlagChange, Flags,
-    Forwarded, Greeting, GreetingChoice, GreetingKind, Header, Join, Mailbox, MessageId, Origin,
-    PinHash, Profile, ProfileChange, Record, Region, Register, SignIns, Slot, Stamp, decode,
-    encode,
+    AUDIO_CHUNK_BYTES, Audio, AudioId, Count, Created, DecodeError, Digest, Entry, Failures,
+    FlagChange, Flags, Folder, Forwarded, Greeting, GreetingChoice, GreetingKind, Header, Join,
+    Mailbox, Message, MessageId, Origin, PinHash, Profile, ProfileChange, Record, Region, Register,
+    Search, SignIns, Slot, Stamp, decode, encode,
 };
 
 // === Values ===
@@ -173,10 +173,12 @@ fn slot() -> impl Strategy<Value = Slot> {
 
 /// A slot as it is stored.
 fn stored(slot: Slot) -> Vec<u8> {
-    encode(&Record {
-        slot,
-        ..Record::default()
-    })
+    encode(&slot.into())
+}
+
+/// A slot as it was stored.
+fn restored(bytes: Vec<u8>) -> Result<Slot, DecodeError> {
+    decode(bytes)?.slot()
 }
 
 // === The laws ===
@@ -218,7 +220,7 @@ laws! {
 proptest! {
     #[test]
     fn equal_states_have_equal_bytes_and_come_back_whole((a, b) in (slot(), slot())) {
-        prop_assert_eq!(decode(&stored(a.clone())).map(|record| record.slot), Ok(a.clone()));
+        prop_assert_eq!(restored(stored(a.clone())), Ok(a.clone()));
         prop_assert_eq!(stored(a.clone()) == stored(b.clone()), a == b);
     }
 
@@ -389,7 +391,8 @@ proptest! {
         let origin = Origin { region, now_ms, alone: false };
         if let Ok(delta) = mailbox.change_flags(id, change, &origin) {
             let after = seen(slots.into_iter().chain([delta]));
-            prop_assert_eq!(after.message(id).map(|m| m.flags.deleted()), Some(value));
+            let message = after.message(id).expect("it is whole");
+            prop_assert_eq!(message.map(|m| m.flags.deleted()), Some(value));
         }
     }
 
@@ -409,10 +412,60 @@ proptest! {
         if let Ok(here) = mailbox.change_flags(id, deleted, &at("ap")) {
             let there = mailbox.change_flags(id, others, &at("us")).unwrap_or_default();
             let after = seen(slots.into_iter().chain([here, there]));
-            let message = after.message(id).expect("a message that was there");
+            let message = after.message(id).expect("it is whole").expect("a message that was there");
             prop_assert!(message.flags.deleted());
-            let was_seen = mailbox.message(id).is_some_and(|before| before.flags.seen());
+            let before = mailbox.message(id).expect("it is whole");
+            let was_seen = before.is_some_and(|before| before.flags.seen());
             prop_assert_eq!(message.flags.seen(), marked.unwrap_or(was_seen));
+        }
+    }
+}
+
+// === Records, read in place ===
+
+proptest! {
+    /// Whatever regions have stored, and however much of it they have in common: what is read of it
+    /// in place is what its join says, and so are the changes that are made upon it.
+    #[test]
+    fn mailbox_that_is_read_in_place_is_the_join_of_its_slots(
+        slots in prop::collection::vec(slot(), 1..4),
+        operations in prop::collection::vec(operation(), 1..4),
+        now_ms in 0_u64..5,
+        region in region(),
+    ) {
+        let records = slots.iter().map(|slot| decode(stored(slot.clone())).expect("it was encoded"));
+        let mut read = Mailbox::read(records, now_ms).expect("it is whole");
+        let mut joined = Mailbox::of(slots, now_ms);
+        let origin = Origin { region, now_ms, alone: false };
+        for operation in operations {
+            prop_assert_eq!(shown(&read), shown(&joined));
+            prop_assert_eq!(read.profile(), joined.profile());
+            prop_assert_eq!(read.summary(), joined.summary());
+            let change = delta(&read, operation.clone(), &origin);
+            prop_assert_eq!(&change, &delta(&joined, operation, &origin));
+            read = read.with(change.clone()).expect("it is whole");
+            joined = joined.with(change).expect("it is whole");
+        }
+    }
+
+    /// A record that is changed in place is the record that was decoded, changed, and encoded anew.
+    #[test]
+    fn record_that_is_changed_in_place_has_the_bytes_of_its_state(
+        before in slot(),
+        deltas in prop::collection::vec(slot(), 1..3),
+        elsewhere in slot(),
+        now_ms in prop::sample::select(&[0, 1_000_000, 1 << 40][..]),
+    ) {
+        let mut stored_one = decode(stored(before.clone())).expect("it was encoded");
+        let mut fresh_one = Record::from(before);
+        let others = [Record::from(elsewhere)];
+        for delta in deltas {
+            for record in [&mut stored_one, &mut fresh_one] {
+                record.change(delta.clone(), &others, now_ms).expect("it is whole");
+            }
+            prop_assert_eq!(encode(&stored_one), encode(&fresh_one));
+            stored_one = decode(encode(&stored_one)).expect("it was encoded");
+            prop_assert_eq!(stored_one.slot(), fresh_one.slot());
         }
     }
 }
@@ -438,6 +491,23 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (0..REGIONS.len(), 0..REGIONS.len()).prop_map(|(to, from)| Event::Arrive { to, from }),
         1 => (1_u64..40).prop_map(|days| Event::Wait(days * DAY_MS)),
     ]
+}
+
+/// What a client can see of a mailbox but for its settings: expired greetings may have gone from these.
+fn shown(mailbox: &Mailbox) -> (bool, Vec<Message>) {
+    let folders = [Folder::Inbox, Folder::Saved, Folder::Trash];
+    let mut messages = Vec::new();
+    for folder in folders {
+        let search = Search {
+            folder,
+            ..Search::default()
+        };
+        let page = mailbox.list(&search, None, usize::MAX);
+        assert_eq!(page.damaged, []);
+        assert_eq!(mailbox.folder(folder).count(), page.messages.len());
+        messages.extend(page.messages);
+    }
+    (mailbox.exists(), messages)
 }
 
 /// The operation with the ids that a client's request would have: those of a mailbox that was deleted
@@ -476,57 +546,64 @@ proptest! {
         let mut now_ms = 1_000_000;
         let mut records = vec![Record::default(); REGIONS.len()];
         // What each region has seen of each, itself excepted.
-        let mut arrived = vec![vec![Slot::default(); REGIONS.len()]; REGIONS.len()];
+        let mut arrived = vec![vec![Record::default(); REGIONS.len()]; REGIONS.len()];
         let mut purged: BTreeMap<MessageId, Option<Stamp>> = BTreeMap::new();
-        let others_of = |arrived: &Vec<Vec<Slot>>, at: usize| {
+        let others_of = |arrived: &Vec<Vec<Record>>, at: usize| -> Vec<Record> {
             let others = arrived[at].iter().enumerate().filter(|(from, _)| *from != at);
-            others.map(|(_, slot)| slot.clone()).fold(Slot::default(), Join::joined)
+            others.map(|(_, record)| record.clone()).collect()
         };
         for event in events {
             match event {
                 Event::Wait(ms) => now_ms += ms,
-                Event::Arrive { to, from } => arrived[to][from] = records[from].slot.clone(),
+                Event::Arrive { to, from } => arrived[to][from] = records[from].clone(),
                 Event::Change(at, operation) => {
                     let others = others_of(&arrived, at);
                     let origin = Origin { region: REGIONS[at].parse().expect("a region"), now_ms, alone: false };
-                    let mailbox = records[at].mailbox(&others, now_ms);
+                    let mailbox = records[at].mailbox(&others, now_ms).expect("it is whole");
                     let operation = as_the_api_would(*operation, &mailbox);
-                    if let Operation::Purge(id) = operation && mailbox.message(id).is_some() {
+                    if let Operation::Purge(id) = operation && mailbox.shows(id) {
                         purged.insert(id, mailbox.deleted().cloned());
                     }
                     let delta = delta(&mailbox, operation, &origin);
-                    records[at].change(delta, &others, now_ms);
+                    let shown_with = shown(&mailbox.with(delta.clone()).expect("it is whole"));
+                    records[at].change(delta, &others, now_ms).expect("it is whole");
+                    let changed = records[at].mailbox(&others, now_ms).expect("it is whole");
+                    prop_assert_eq!(shown(&changed), shown_with);
+                    // As the next request finds it.
+                    records[at] = decode(encode(&records[at])).expect("it was encoded");
                 }
             }
         }
-        let slots: Vec<_> = records.iter().map(|record| record.slot.clone()).collect();
-        arrived.fill(slots);
-        let views: Vec<_> = (0..REGIONS.len())
-            .map(|at| records[at].mailbox(&others_of(&arrived, at), now_ms))
-            .collect();
-        prop_assert!(views.windows(2).all(|pair| pair[0] == pair[1]));
+        arrived.fill(records.clone());
+        let whole = |records: &[Record]| {
+            let slots = records.iter().map(|record| record.slot().expect("it is whole"));
+            Mailbox::of(slots, now_ms)
+        };
+        let before = whole(&records);
+        for (at, record) in records.iter().enumerate() {
+            let view = record.mailbox(&others_of(&arrived, at), now_ms).expect("it is whole");
+            prop_assert_eq!(shown(&view), shown(&before));
+            prop_assert_eq!(view.summary(), before.summary());
+        }
         // Now everybody tidies up, knowing everything.
         for (at, record) in records.iter_mut().enumerate() {
             let others = others_of(&arrived, at);
-            let deleted = record.slot.deleted.clone();
-            record.change(Slot { deleted, ..Slot::default() }, &others, now_ms);
+            let deleted = record.deleted.clone();
+            let nothing = Slot { deleted, ..Slot::default() };
+            record.change(nothing, &others, now_ms).expect("it is whole");
             prop_assert!(!record.is_sweepable(&others, now_ms));
         }
-        let tidy = Mailbox::of(records.iter().map(|record| record.slot.clone()), now_ms);
-        let shown = |mailbox: &Mailbox| -> Vec<_> {
-            mailbox.messages().map(|it| (it.id, it.header.clone(), it.flags.clone())).collect()
-        };
-        prop_assert_eq!(shown(&tidy), shown(&views[0]));
-        prop_assert_eq!(tidy.exists(), views[0].exists());
+        let tidy = whole(&records);
+        prop_assert_eq!(shown(&tidy), shown(&before));
         for (id, deleted) in purged {
             // Unless the mailbox was deleted since, and is another one now; or the tombstone has
             // outlived everything that it could hide.
             if tidy.deleted() == deleted.as_ref() && now_ms < 1_000_000 + 90 * 24 * 60 * 60 * 1000 {
-                prop_assert!(tidy.message(id).is_none(), "{id} came back");
+                prop_assert!(!tidy.shows(id), "{id} came back");
             }
         }
         for record in &records {
-            for (id, entry) in &record.slot.messages {
+            for (id, entry) in &record.messages.entries().expect("it is whole") {
                 for audio in entry.header.iter().flat_map(Header::recordings) {
                     let discarded = record.chores.reclaim.iter();
                     let mut both = discarded.filter(|it| it.message == Some(*id));
@@ -607,7 +684,6 @@ fn flags_without_a_header_wait_for_it() {
         )]),
         ..Slot::default()
     };
-    assert_eq!(seen([here.clone()]).messages().count(), 0);
-    let back = decode(&stored(here.clone())).map(|record| record.slot);
-    assert_eq!(back, Ok(here));
+    assert_eq!(seen([here.clone()]).summary().messages, 0);
+    assert_eq!(restored(stored(here.clone())), Ok(here));
 }

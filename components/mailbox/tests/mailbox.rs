@@ -3,8 +3,8 @@
 use starling_mailbox::audio::Format;
 use starling_mailbox::{
     AHEAD_MAX_MS, AUDIO_CHUNK_BYTES, Audio, ChangeError, Cursor, DepositError, Digest, FlagChange,
-    Folder, Header, InvalidCursor, Join, Mailbox, MessageId, Origin, ProfileChange,
-    QUOTA_BYTES_DEFAULT, QUOTA_MESSAGES_DEFAULT, Search, Slot, Summary, keys,
+    Folder, Header, InvalidCursor, Join, Mailbox, Message, MessageId, Origin, ProfileChange,
+    QUOTA_BYTES_DEFAULT, QUOTA_MESSAGES_DEFAULT, Search, Slot, Summary, decode, encode, keys,
 };
 
 /// One region's slot and clock, with the changes a client makes there.
@@ -60,9 +60,11 @@ impl Place {
     }
 
     fn folder(&self, id: u8) -> Option<Folder> {
-        self.mailbox()
-            .message(message_id(id))
-            .map(|message| message.flags.folder())
+        self.message(id).map(|message| message.flags.folder())
+    }
+
+    fn message(&self, id: u8) -> Option<Message> {
+        self.mailbox().message(message_id(id)).expect("it is whole")
     }
 }
 
@@ -231,7 +233,8 @@ fn wish_for_what_already_holds_is_later_than_what_is_not_known_yet() {
     us.flag(1, seen(false)).expect("a change");
     us.slot.join(eu.slot);
     let mailbox = us.mailbox();
-    let message = mailbox.message(message_id(1)).expect("it is there");
+    let message = mailbox.message(message_id(1)).expect("it is whole");
+    let message = message.expect("it is there");
     assert!(!message.flags.seen());
 }
 
@@ -246,7 +249,10 @@ fn later_change_wins_although_its_clock_is_behind() {
     us.flag(1, deleted(false)).expect("a message");
     let joined = Mailbox::of([eu.slot, us.slot], 0);
     assert_eq!(
-        joined.message(message_id(1)).map(|m| m.flags.deleted()),
+        joined
+            .message(message_id(1))
+            .expect("it is whole")
+            .map(|m| m.flags.deleted()),
         Some(false)
     );
 }
@@ -369,6 +375,54 @@ fn page_goes_on_where_it_was_although_messages_come_and_go() {
 }
 
 #[test]
+fn damage_to_a_message_is_told_of_that_message_alone() {
+    let mut place = Place::with_mailbox();
+    for n in 1..=3 {
+        let from = format!("caller-{n}").parse().expect("a caller");
+        let header = Header {
+            from: Some(from),
+            ..header(u64::from(n))
+        };
+        place.deposit(n, header).expect("there is room");
+    }
+    let mut bytes = encode(&place.slot.into());
+    let at = bytes.windows(8).position(|text| text == b"caller-2");
+    bytes[at.expect("the caller")] = 0xff;
+
+    let record = decode(bytes).expect("the rest is whole");
+    let mailbox = record.mailbox(&[], 1_000_000).expect("it is one region's");
+    assert_eq!(mailbox.summary().messages, 3);
+    for n in [1, 3] {
+        assert!(
+            mailbox
+                .message(message_id(n))
+                .expect("it is whole")
+                .is_some()
+        );
+    }
+    assert!(mailbox.message(message_id(2)).is_err());
+    let caller_3 = Search {
+        from: Some("caller-3".into()),
+        ..folder(Folder::Inbox)
+    };
+    for (search, found) in [(folder(Folder::Inbox), &[3, 1][..]), (caller_3, &[3])] {
+        let page = mailbox.list(&search, None, 9);
+        let ids = page.messages.iter().map(|message| message.id);
+        assert!(ids.eq(found.iter().copied().map(message_id)));
+        let damaged = page.damaged.into_iter().map(|(id, _)| id);
+        assert!(damaged.eq([message_id(2)]));
+    }
+    // It can be removed nowhere but with its audio, which is not known.
+    let mut record = record;
+    let purge = mailbox.purge(message_id(2)).expect("it is there");
+    assert!(record.clone().change(purge, &[], 1_000_000).is_err());
+    // And when its time has come, it stands in nobody's way.
+    let in_years = 1 << 45;
+    assert_eq!(record.change(Slot::default(), &[], in_years), Ok(()));
+    assert!(!record.messages.is_empty());
+}
+
+#[test]
 fn garbage_is_no_cursor() {
     let mut place = Place::with_mailbox();
     place.deposit(1, header(1)).expect("room");
@@ -446,7 +500,7 @@ fn message_vanishes_at_one_instant_for_every_reader() {
     place.origin.now_ms += 1;
     let mailbox = place.mailbox();
     assert_eq!(mailbox.summary(), Summary::default());
-    assert!(mailbox.message(message_id(1)).is_none());
+    assert!(!mailbox.shows(message_id(1)));
     assert!(
         mailbox
             .list(&folder(Folder::Saved), None, 9)
@@ -477,9 +531,9 @@ fn retention_counts_from_the_deposit_however_old_the_message_is() {
     place.origin.now_ms += DAY_MS;
     place.deposit(2, header(1)).expect("room");
     place.origin.now_ms += 2 * DAY_MS - 1;
-    assert!(place.mailbox().message(message_id(2)).is_some());
+    assert!(place.mailbox().shows(message_id(2)));
     place.origin.now_ms += 1;
-    assert!(place.mailbox().message(message_id(2)).is_none());
+    assert!(!place.mailbox().shows(message_id(2)));
 }
 
 #[test]
@@ -509,7 +563,7 @@ fn purged_message_is_gone_also_for_a_flag_or_a_retry_from_elsewhere() {
     let purge = eu.mailbox().purge(message_id(1)).expect("a message");
     eu.slot.join(purge);
     let joined = Mailbox::of([retried.slot, us.slot, eu.slot], 0);
-    assert_eq!(joined.messages().count(), 0);
+    assert_eq!(joined.summary().messages, 0);
     assert_eq!(joined.purge(message_id(1)), Ok(Slot::default()));
     assert_eq!(joined.purge(message_id(2)), Err(ChangeError::NoSuchMessage));
     assert_eq!(
@@ -539,7 +593,7 @@ fn deleted_mailbox_takes_everything_with_it_and_can_be_made_anew() {
     assert!(!eu.mailbox().exists());
     let joined = Mailbox::of([eu.slot.clone(), us.slot.clone()], 0);
     assert!(!joined.exists());
-    assert_eq!(joined.messages().count(), 0);
+    assert_eq!(joined.summary().messages, 0);
     // Deleting it again is nothing new.
     assert_eq!(joined.delete(&eu.origin), Ok(Slot::default()));
     // Made anew, in the region that has heard of the deletion or in the other.
@@ -549,7 +603,7 @@ fn deleted_mailbox_takes_everything_with_it_and_can_be_made_anew() {
     let joined = Mailbox::of([us.slot, eu.slot], 0);
     assert!(joined.exists());
     assert_eq!(joined.profile().quota_messages(), QUOTA_MESSAGES_DEFAULT);
-    let ids: Vec<_> = joined.messages().map(|message| message.id).collect();
+    let ids: Vec<_> = joined.folder(Folder::Inbox).collect();
     assert_eq!(ids, [message_id(3)]);
 }
 

@@ -25,8 +25,8 @@ use futures::future::{Either, select};
 use http::HeaderMap;
 use http_body::Body;
 use starling_mailbox::{
-    Audio, Header, Mailbox, MailboxId, MessageId, RateLimits, Record, Region, Spooled, Stamp,
-    TooFast,
+    Audio, DecodeError, Header, Mailbox, MailboxId, MessageId, RateLimits, Record, Region, Spooled,
+    Stamp, TooFast,
 };
 
 use crate::limits;
@@ -212,7 +212,7 @@ impl Incoming<'_> {
         // it is found here, nothing needs to be written at all.
         let known = mailbox.deposit(message, header.clone());
         if known
-            .map_err(|error| Problem::of_deposit(&error, id.as_str()))?
+            .map_err(|error| slots.deposit_refused(id, &error))?
             .is_empty()
         {
             return Ok(deposited(mailbox));
@@ -226,12 +226,13 @@ impl Incoming<'_> {
             message,
         };
         let placed = place(slots, &place_in, header, limits, |record| {
-            named_by_own_slot = names(record, message, &header.audio);
+            named_by_own_slot = names(record, message, &header.audio)?;
+            Ok(())
         });
         match placed.await {
             Ok(mailbox) => {
                 // A purge, or a deletion of the mailbox, may have overtaken it.
-                if mailbox.message(message).is_none() && !named_by_own_slot {
+                if !mailbox.shows(message) && !named_by_own_slot {
                     withdraw(slots, &header.audio, id, message).await;
                 }
                 Ok(deposited(mailbox))
@@ -268,17 +269,17 @@ pub(crate) async fn place<P: Platform>(
     place: &Place<'_>,
     header: &Header,
     limits: RateLimits,
-    mut look: impl FnMut(&Record),
+    mut look: impl FnMut(&Record) -> Result<(), DecodeError>,
 ) -> Result<Mailbox, Problem> {
     let (id, message) = (place.id, place.message);
     let deposit = |mailbox: &Mailbox, own: &Record| {
-        look(own);
+        slots.decoded_of(id, look(own))?;
         if mailbox.deleted() != place.deleted.as_ref() {
             return Err(Problem::Contention);
         }
         let delta = mailbox
             .deposit(message, header.clone())
-            .map_err(|error| Problem::of_deposit(&error, id.as_str()))?;
+            .map_err(|error| slots.deposit_refused(id, &error))?;
         if delta.is_empty() {
             return Ok(Change::default());
         }
@@ -323,11 +324,11 @@ pub(crate) fn header(
 
 /// Whether the region's own record holds on to this audio with this message, or is about to remove
 /// it.
-fn names(record: &Record, message: MessageId, audio: &Audio) -> bool {
-    let entry = record.slot.messages.get(&message);
-    let header = entry.and_then(|entry| entry.header.as_ref());
-    header.is_some_and(|header| header.recordings().any(|it| it == audio))
-        || record.chores.reclaim.iter().any(|it| it.audio == *audio)
+fn names(record: &Record, message: MessageId, audio: &Audio) -> Result<bool, DecodeError> {
+    let entry = record.messages.get(message)?;
+    let header = entry.and_then(|entry| entry.header);
+    let named = header.is_some_and(|header| header.recordings().any(|it| it == audio));
+    Ok(named || record.chores.reclaim.iter().any(|it| it.audio == *audio))
 }
 
 /// Removes audio that came to nothing, as far as that is possible: what is not removed is left over.

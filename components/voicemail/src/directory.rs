@@ -1,7 +1,7 @@
 //! Entering mailboxes into the region's directory, taking them out, and reading a page of it.
 
 use starling_mailbox::{
-    DIRECTORY_SHARDS, DirectoryRoot, DirectoryShard, MailboxId, directory_shard_of, keys,
+    DecodeError, DirectoryRoot, DirectoryShard, MailboxId, directory_shard_of, keys,
 };
 
 use crate::platform::Platform;
@@ -17,12 +17,12 @@ pub(crate) async fn enter<P: Platform>(
     let key = keys::directory_shard(shard);
     let entered = slots.change_value(&key, |bytes| {
         let mut shard = DirectoryShard::decode(bytes)?;
-        Ok(shard.0.insert(id.clone()).then(|| shard.encode()))
+        Ok(shard.insert(id).then(|| shard.encode()))
     });
     entered.await?;
     let marked = slots.change_value(keys::DIRECTORY, |bytes| {
         let mut root = DirectoryRoot::decode(bytes)?;
-        Ok(root.0.insert(shard).then(|| root.encode()))
+        Ok(root.insert(shard).then(|| root.encode()))
     });
     marked.await
 }
@@ -35,7 +35,7 @@ pub(crate) async fn leave<P: Platform>(
     let key = keys::directory_shard(directory_shard_of(id));
     let left = slots.change_value(&key, |bytes| {
         let mut shard = DirectoryShard::decode(bytes)?;
-        Ok(shard.0.remove(id).then(|| shard.encode()))
+        Ok(shard.remove(id).then(|| shard.encode()))
     });
     left.await
 }
@@ -63,24 +63,23 @@ pub(crate) async fn page<P: Platform>(
     limit: usize,
 ) -> Result<(Vec<MailboxId>, Option<MailboxId>), Problem> {
     let roots = slots.values(keys::DIRECTORY, DirectoryRoot::decode).await?;
-    let mut shards: Vec<u16> = roots.into_iter().flat_map(|root| root.0).collect();
+    let first = after.map_or(0, |Place(id)| directory_shard_of(id));
+    let mut shards: Vec<u16> = roots.iter().flat_map(|root| root.from(first)).collect();
     shards.sort_unstable();
     shards.dedup();
-    let first = after.map_or(0, |Place(id)| directory_shard_of(id));
     let mut found = Vec::new();
-    for shard in shards
-        .into_iter()
-        .filter(|shard| (first..DIRECTORY_SHARDS).contains(shard))
-    {
+    for shard in shards {
         let key = keys::directory_shard(shard);
-        let regions = slots.values(&key, DirectoryShard::decode).await?;
-        let mut ids: Vec<_> = regions.into_iter().flat_map(|region| region.0).collect();
+        let after = after.map(|Place(id)| id).filter(|_| shard == first);
+        // One more than is wanted tells that there are more.
+        let some = |bytes: Option<&[u8]>| -> Result<Vec<MailboxId>, DecodeError> {
+            let shard = DirectoryShard::decode(bytes)?;
+            shard.after(after).take(limit + 1).collect()
+        };
+        let mut ids = slots.values(&key, some).await?.concat();
         ids.sort_unstable();
         ids.dedup();
-        found.extend(
-            ids.into_iter()
-                .filter(|id| shard != first || after.is_none_or(|Place(after)| id > after)),
-        );
+        found.extend(ids);
         if found.len() > limit {
             found.truncate(limit);
             let next = found.last().cloned();

@@ -192,19 +192,19 @@ impl Store for HostStore {
 /// A compare-and-swap handle with the value that it compares with.
 struct HostSwap {
     handle: atomics::Cas,
-    current: Option<Vec<u8>>,
+    current: Option<Bytes>,
 }
 
 impl HostSwap {
     fn of(handle: atomics::Cas) -> Result<Self, StoreError> {
-        let current = handle.current()?;
+        let current = handle.current()?.map(Bytes::from);
         Ok(Self { handle, current })
     }
 }
 
 impl Swap for HostSwap {
-    fn current(&self) -> Option<&[u8]> {
-        self.current.as_deref()
+    fn current(&self) -> Option<&Bytes> {
+        self.current.as_ref()
     }
 
     async fn swap(self, value: Vec<u8>) -> Result<Swapped<Self>, StoreError> {

@@ -322,8 +322,8 @@ struct CommentJson {
 }
 
 impl<'a> MessageJson<'a> {
-    pub(crate) fn of(mailbox: &'a MailboxId, message: Message<'_>) -> Self {
-        let (header, flags) = (message.header, message.flags);
+    pub(crate) fn of(mailbox: &'a MailboxId, message: &Message) -> Self {
+        let (header, flags) = (&message.header, &message.flags);
         let path = format!("/v1/mailboxes/{mailbox}/messages/{}", message.id);
         let forwarded = header.forwarded.as_ref();
         let comment = forwarded.and_then(|it| it.comment.as_ref());
@@ -361,18 +361,19 @@ impl<'a> MessageJson<'a> {
         message: MessageId,
         header: &Header,
     ) -> Self {
-        if let Some(present) = mailbox.message(message) {
-            return Self::of(id, present);
+        // Nothing is deposited under the id of one that cannot be read.
+        if let Ok(Some(present)) = mailbox.message(message) {
+            return Self::of(id, &present);
         }
         let gone = Message {
             id: message,
-            header,
-            flags: &Default::default(),
+            header: header.clone(),
+            flags: Default::default(),
             expires_at_ms: mailbox.now_ms(),
         };
         Self {
             deleted: true,
-            ..Self::of(id, gone)
+            ..Self::of(id, &gone)
         }
     }
 }
@@ -385,8 +386,8 @@ pub(crate) struct ListJson<'a> {
 }
 
 impl<'a> ListJson<'a> {
-    pub(crate) fn of(mailbox: &'a MailboxId, page: Page<'_>) -> Self {
-        let messages = page.messages.into_iter();
+    pub(crate) fn of(mailbox: &'a MailboxId, page: &Page) -> Self {
+        let messages = page.messages.iter();
         Self {
             messages: messages
                 .map(|message| MessageJson::of(mailbox, message))

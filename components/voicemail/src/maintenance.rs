@@ -132,9 +132,8 @@ async fn rest_of_shard<P: Platform>(
         return Ok(Vec::new());
     };
     let shard = slots.decoded(&key, DirectoryShard::decode(Some(&bytes)))?;
-    let ids = shard.0.into_iter();
-    let rest = ids.filter(|id| lease.after.as_ref().is_none_or(|after| id > after));
-    Ok(rest.take(limit).collect())
+    let rest = shard.after(lease.after.as_ref()).take(limit).collect();
+    slots.decoded(&key, rest)
 }
 
 /// Does what is to be done for one mailbox: tidies its record, removes some of the audio that has left
@@ -158,7 +157,7 @@ pub(crate) async fn tend<P: Platform>(
     }
     let reclaimed = reclaim::step(slots, id, &record).await?;
     // That it does not exist may only seem so, where its creation is in a region that cannot be read.
-    let nothing_here = record.slot.profile == Profile::default() && record.slot.messages.is_empty();
+    let nothing_here = record.profile == Profile::default() && record.messages.is_empty();
     if !mailbox.exists() && nothing_here && record.chores.reclaim.is_empty() {
         directory::leave(slots, id).await?;
         // Unless it was created anew in the same moment.

@@ -6,6 +6,8 @@
     reason = "guests are single-threaded, no caller asks for futures that are Send"
 )]
 
+use bytes::Bytes;
+
 /// The world around a request.
 pub trait Platform {
     /// An open store.
@@ -112,7 +114,7 @@ pub trait Store {
 /// A compare-and-swap in progress: what was read, and the chance to replace exactly that.
 pub trait Swap: Sized {
     /// What was read; `None` if there was no value.
-    fn current(&self) -> Option<&[u8]>;
+    fn current(&self) -> Option<&Bytes>;
 
     /// Replaces the value if it is still the one that was read.
     ///

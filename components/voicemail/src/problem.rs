@@ -13,8 +13,8 @@ use http::header::{
 use http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use starling_access::Scope;
+use starling_mailbox::InvalidId;
 use starling_mailbox::audio::AudioError;
-use starling_mailbox::{ChangeError, DepositError, InvalidId, MessageId};
 
 use crate::response::{self, Body};
 use crate::trace::TRACE_URN_PREFIX;
@@ -356,36 +356,6 @@ impl From<starling_mailbox::ClockSkew> for Problem {
     fn from(error: starling_mailbox::ClockSkew) -> Self {
         ClockSkew {
             detail: error.to_string(),
-        }
-    }
-}
-
-impl Problem {
-    /// Why a deposit into this mailbox is refused.
-    pub(crate) fn of_deposit(error: &DepositError, mailbox: &str) -> Self {
-        match error {
-            DepositError::NoSuchMailbox => MailboxNotFound {
-                mailbox: mailbox.into(),
-            },
-            DepositError::IdReused => IdempotencyKeyReused,
-            DepositError::TooLong { .. } => DepositRefused {
-                detail: error.to_string(),
-            },
-            DepositError::TooManyMessages(_) | DepositError::TooManyBytes { .. } => MailboxFull {
-                detail: error.to_string(),
-            },
-        }
-    }
-}
-
-impl Problem {
-    /// Why a change of this message is refused.
-    pub(crate) fn of_change(error: ChangeError, message: MessageId) -> Self {
-        match error {
-            ChangeError::NoSuchMessage => MessageNotFound {
-                message: message.to_string(),
-            },
-            ChangeError::ClockSkew(skew) => skew.into(),
         }
     }
 }

@@ -18,10 +18,11 @@
 
 use std::cell::RefCell;
 
+use bytes::Bytes;
 use futures::future::join_all;
 use starling_mailbox::{
-    DecodeError, Join, Mailbox, MailboxId, Origin, Rates, Record, Region, SLOT_BYTES_MAX, Slot,
-    decode, encode, keys,
+    ChangeError, DecodeError, DepositError, Mailbox, MailboxId, Message, MessageId, Origin, Rates,
+    Record, Region, SLOT_BYTES_MAX, Slot, decode, encode, keys,
 };
 
 use crate::directory;
@@ -134,23 +135,74 @@ impl<'p, P: Platform> Slots<'p, P> {
 
     /// The mailbox as far as it is in sight, which need not exist.
     pub(crate) async fn in_sight(&self, id: &MailboxId) -> Result<Mailbox, Problem> {
-        let (own, others) = self.parts(id).await?;
-        Ok(own.into_mailbox(others, self.platform.now_ms()))
+        Ok(self.read(id).await?.0)
     }
 
     /// The same, and the own region's record of it.
     pub(crate) async fn read(&self, id: &MailboxId) -> Result<(Mailbox, Record), Problem> {
-        let (own, others) = self.parts(id).await?;
-        let mailbox = own.mailbox(&others, self.platform.now_ms());
+        let key = keys::slot(id);
+        let own = self.own_value(&key).await?.map(Bytes::from);
+        let own = self.decode_own(&key, own)?;
+        let mut others = self.others(id).await;
+        let mailbox = self.joined(&key, &own, &mut others)?;
         Ok((mailbox, own))
     }
 
-    /// The own region's record, and the slots of the others, joined.
-    async fn parts(&self, id: &MailboxId) -> Result<(Record, Slot), Problem> {
-        let key = keys::slot(id);
-        let own = self.own_value(&key).await?;
-        let own = self.decode_own(&key, own.as_deref())?;
-        Ok((own, self.others(id).await))
+    /// What was read of a mailbox, once it is decoded.
+    pub(crate) fn decoded_of<T>(
+        &self,
+        id: &MailboxId,
+        value: Result<T, DecodeError>,
+    ) -> Result<T, Problem> {
+        value.map_err(|error| self.undecodable(&keys::slot(id), &error))
+    }
+
+    /// A message of a mailbox.
+    pub(crate) fn message(
+        &self,
+        id: &MailboxId,
+        mailbox: &Mailbox,
+        message: MessageId,
+    ) -> Result<Message, Problem> {
+        let found = self.decoded_of(id, mailbox.message(message))?;
+        found.ok_or_else(|| Problem::MessageNotFound {
+            message: message.to_string(),
+        })
+    }
+
+    /// Why a mailbox did not take a message.
+    pub(crate) fn deposit_refused(&self, id: &MailboxId, error: &DepositError) -> Problem {
+        match error {
+            DepositError::NoSuchMailbox => Problem::MailboxNotFound {
+                mailbox: id.to_string(),
+            },
+            DepositError::IdReused => Problem::IdempotencyKeyReused,
+            DepositError::TooLong { .. } => Problem::DepositRefused {
+                detail: error.to_string(),
+            },
+            DepositError::TooManyMessages(_) | DepositError::TooManyBytes { .. } => {
+                Problem::MailboxFull {
+                    detail: error.to_string(),
+                }
+            }
+            DepositError::Decode(error) => self.undecodable(&keys::slot(id), error),
+        }
+    }
+
+    /// Why a mailbox did not take a change of this message.
+    pub(crate) fn change_refused(
+        &self,
+        id: &MailboxId,
+        message: MessageId,
+        error: ChangeError,
+    ) -> Problem {
+        match error {
+            ChangeError::NoSuchMessage => Problem::MessageNotFound {
+                message: message.to_string(),
+            },
+            ChangeError::ClockSkew(skew) => skew.into(),
+            ChangeError::Decode(error) => self.undecodable(&keys::slot(id), &error),
+        }
     }
 
     /// Makes the change that `make` finds to be new, and returns the mailbox with it.
@@ -169,15 +221,15 @@ impl<'p, P: Platform> Slots<'p, P> {
     ) -> Result<Mailbox, Problem> {
         let key = keys::slot(id);
         let failed = |error| unavailable(self.platform, &format!("change {key}"), &error);
-        let others = self.others(id).await;
+        let mut others = self.others(id).await;
         let mut swap = self.own.begin_swap(&key).await.map_err(failed)?;
         let mut creation_settled = swap.current().is_some();
         let mut entered = creation_settled;
         let mut noted_as_owed = false;
         for _ in 0..SWAPS_MAX {
-            let mut own = self.decode_own(&key, swap.current())?;
-            let now_ms = self.platform.now_ms();
-            let mailbox = own.mailbox(&others, now_ms);
+            let mut own = self.decode_own(&key, swap.current().cloned())?;
+            let mailbox = self.joined(&key, &own, &mut others)?;
+            let now_ms = mailbox.now_ms();
             let change = make(&mailbox, &own)?.into();
             let tidies = change.tidies && own.is_sweepable(&others, now_ms);
             if change.delta.is_empty() && !tidies {
@@ -208,8 +260,8 @@ impl<'p, P: Platform> Slots<'p, P> {
             if let Some(rates) = change.rates {
                 own.chores.rates = rates;
             }
-            let changed = mailbox.with(change.delta.clone());
-            own.change(change.delta, &others, now_ms);
+            let changed = self.decoded(&key, mailbox.with(change.delta.clone()))?;
+            self.decoded(&key, own.change(change.delta, &others, now_ms))?;
             match swap.swap(encoded(&own)?).await.map_err(failed)? {
                 Swapped::Won => {
                     if creates {
@@ -238,7 +290,7 @@ impl<'p, P: Platform> Slots<'p, P> {
             let Some(bytes) = bytes else {
                 return Ok(None);
             };
-            let mut own = decode(bytes)?;
+            let mut own = decode(Bytes::copy_from_slice(bytes))?;
             Ok(make(&mut own).then(|| encode(&own)))
         });
         changed.await
@@ -254,7 +306,8 @@ impl<'p, P: Platform> Slots<'p, P> {
         let failed = |error| unavailable(self.platform, &format!("change {key}"), &error);
         let mut swap = self.own.begin_swap(key).await.map_err(failed)?;
         for _ in 0..SWAPS_MAX {
-            let value = make(swap.current()).map_err(|error| self.undecodable(key, &error))?;
+            let current = swap.current().map(|bytes| &bytes[..]);
+            let value = make(current).map_err(|error| self.undecodable(key, &error))?;
             let Some(value) = value else {
                 return Ok(());
             };
@@ -319,23 +372,22 @@ impl<'p, P: Platform> Slots<'p, P> {
         Ok(false)
     }
 
-    /// The slots of all other regions, joined. One that cannot be read counts as absent, for a region
+    /// The records of all other regions. One that cannot be read counts as absent, for a region
     /// must not stop because another one did; what it holds is seen again when it is back.
-    async fn others(&self, id: &MailboxId) -> Slot {
+    async fn others(&self, id: &MailboxId) -> Vec<Record> {
         let read = self
             .regions
             .others
             .iter()
             .map(|region| self.other(region, id));
-        let slots = join_all(read).await.into_iter().flatten();
-        slots.reduce(Join::joined).unwrap_or_default()
+        join_all(read).await.into_iter().flatten().collect()
     }
 
-    async fn other(&self, region: &Region, id: &MailboxId) -> Option<Slot> {
+    async fn other(&self, region: &Region, id: &MailboxId) -> Option<Record> {
         let key = keys::slot(id);
         let bytes = self.value_of(region, &key).await??;
-        match decode(&bytes) {
-            Ok(record) => Some(record.slot),
+        match decode(bytes) {
+            Ok(record) => Some(record),
             Err(error) => {
                 self.count_as_absent(region, &key, &error);
                 None
@@ -371,8 +423,32 @@ impl<'p, P: Platform> Slots<'p, P> {
         }
     }
 
+    /// The mailbox that the own record and those of the others make. One of another region that is
+    /// damaged in a message that both know counts as absent, too, and is taken out.
+    fn joined(
+        &self,
+        key: &str,
+        own: &Record,
+        others: &mut Vec<Record>,
+    ) -> Result<Mailbox, Problem> {
+        let now_ms = self.platform.now_ms();
+        if let Ok(mailbox) = own.mailbox(others, now_ms) {
+            return Ok(mailbox);
+        }
+        others.retain(|other| {
+            let damage = other.slot().err();
+            if let Some(error) = &damage {
+                self.platform.log(&format!(
+                    "the record of another region counts as absent: read {key}: {error}"
+                ));
+            }
+            damage.is_none()
+        });
+        self.decoded(key, own.mailbox(others, now_ms))
+    }
+
     /// The own record, unlike another's, must not count as absent: the next write would replace it.
-    fn decode_own(&self, key: &str, bytes: Option<&[u8]>) -> Result<Record, Problem> {
+    fn decode_own(&self, key: &str, bytes: Option<Bytes>) -> Result<Record, Problem> {
         let Some(bytes) = bytes else {
             return Ok(Record::default());
         };

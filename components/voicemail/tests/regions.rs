@@ -146,6 +146,52 @@ fn region_that_cannot_be_read_counts_as_absent() {
 }
 
 #[test]
+fn damaged_message_of_another_region_hides_no_other() {
+    let (eu, us) = two();
+    let deposited = us.deposit(&wav(800, 0)).send().expect(StatusCode::CREATED);
+    let message = deposited.json();
+    let seen = eu.patch(&path(&message), r#"{"seen":true}"#);
+    seen.send().expect(StatusCode::OK);
+    eu.deposit(&wav(800, 1)).send().expect(StatusCode::CREATED);
+    assert_eq!(eu.messages("inbox").len(), 2);
+
+    // What is told of the message at the end of the record: how long its audio is, and so on.
+    let flip = || {
+        let values = eu.values("us");
+        let mut values = values.borrow_mut();
+        let record = values.get_mut("slot/anna").expect("a record");
+        let at = record
+            .windows(2)
+            .rposition(|two| [b"us", b"Us"].contains(&two.try_into().expect("two")));
+        record[at.expect("the region")] ^= b'U' ^ b'u';
+    };
+    flip();
+    for world in [&eu, &us] {
+        assert_eq!(world.messages("inbox").len(), 1);
+        let log = world.log();
+        assert_eq!(log.len(), 1, "{log:?}");
+        assert!(log[0].contains("list slot/anna: message"), "{log:?}");
+        let damaged = world.get(&path(&message)).send();
+        assert_eq!(damaged.problem(), "stored-data-damaged");
+        assert_eq!(world.log().len(), 1);
+    }
+    flip();
+
+    // Who set the flag last is not to be told without reading both: the other region counts as absent.
+    let seen = us.patch(&path(&message), r#"{"seen":false}"#);
+    seen.send().expect(StatusCode::OK);
+    assert_eq!(eu.messages("inbox")[0]["seen"], false);
+    flip();
+    assert_eq!(eu.messages("inbox").len(), 1);
+    let log = eu.log();
+    assert_eq!(log.len(), 1, "{log:?}");
+    assert!(
+        log[0].contains("another region counts as absent: read slot/anna"),
+        "{log:?}"
+    );
+}
+
+#[test]
 fn audio_of_a_region_that_is_gone_can_be_asked_for_again() {
     let (eu, us) = two();
     let message = us

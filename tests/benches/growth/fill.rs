@@ -71,15 +71,18 @@ pub(crate) async fn fill(state: &Path, contents: Contents) {
         batch.put(keys::slot_creation(&mailbox), elected).await;
         shards[usize::from(directory_shard_of(&mailbox))].insert(mailbox);
     }
-    let mut root = BTreeSet::new();
+    let mut root = DirectoryRoot::default();
     for (shard, entries) in (0..).zip(shards).filter(|(_, entries)| !entries.is_empty()) {
         root.insert(shard);
-        let entries = DirectoryShard(entries).encode();
-        batch.put(keys::directory_shard(shard), entries).await;
+        let mut sorted = DirectoryShard::default();
+        for mailbox in &entries {
+            sorted.insert(mailbox);
+        }
+        batch
+            .put(keys::directory_shard(shard), sorted.encode())
+            .await;
     }
-    batch
-        .put(keys::DIRECTORY.to_owned(), DirectoryRoot(root).encode())
-        .await;
+    batch.put(keys::DIRECTORY.to_owned(), root.encode()).await;
     batch.write().await;
     settle(&store).await;
 }
@@ -111,17 +114,16 @@ async fn settle(store: &EmbeddedStore) {
 }
 
 fn record(number: u64, contents: Contents, origin: &Origin) -> Record {
-    let nothing = Slot::default();
     let mut record = Record::default();
     let settings = ProfileChange {
         quota_messages: Some(QUOTA),
         ..ProfileChange::default()
     };
-    let empty = record.mailbox(&nothing, origin.now_ms);
+    let empty = Mailbox::of([], origin.now_ms);
     let mut slot = empty
         .change_profile(settings, origin)
         .expect("the clock is right");
-    let created = empty.with(slot.clone());
+    let created = empty.with(slot.clone()).expect("it is whole");
     for message in 0..contents.messages + contents.purged {
         let mut change = deposited(&created, number, message, origin);
         if message >= contents.messages {
@@ -129,7 +131,8 @@ fn record(number: u64, contents: Contents, origin: &Origin) -> Record {
         }
         slot.join(change);
     }
-    record.change(slot, &nothing, origin.now_ms);
+    let filled = record.change(slot, &[], origin.now_ms);
+    filled.expect("nothing stands in the way");
     // The audio of what is gone has been removed meanwhile.
     record.chores.reclaim.clear();
     record

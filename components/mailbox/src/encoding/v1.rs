@@ -57,19 +57,17 @@ impl From<Slot> for Record {
             .into_iter()
             .map(|(id, entry)| (id, entry.upgraded(id)))
             .collect();
-        Self {
-            slot: crate::Slot {
-                deleted: None,
-                profile: crate::Profile {
-                    created: profile.created,
-                    quota_messages: profile.quota_messages,
-                    quota_bytes: profile.quota_bytes,
-                    ..crate::Profile::default()
-                },
-                messages,
+        crate::Slot {
+            deleted: None,
+            profile: crate::Profile {
+                created: profile.created,
+                quota_messages: profile.quota_messages,
+                quota_bytes: profile.quota_bytes,
+                ..crate::Profile::default()
             },
-            chores: crate::Chores::default(),
+            messages,
         }
+        .into()
     }
 }
 

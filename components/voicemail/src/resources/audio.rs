@@ -16,7 +16,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 use starling_mailbox::audio::{AudioError, Container, Decoder, Format, POINTS_MAX, Peaks};
-use starling_mailbox::{Audio, Header, Mailbox, MailboxId, MessageId, Region, keys};
+use starling_mailbox::{Audio, MailboxId, MessageId, Region, keys};
 
 use crate::negotiate::{accepts, names};
 use crate::platform::{Platform, Store, StoreError};
@@ -40,7 +40,7 @@ pub(crate) async fn get<P: Platform>(
     query: &str,
 ) -> Result<Response<Body>, Problem> {
     let mailbox = slots.mailbox(id).await?;
-    let header = header(&mailbox, message)?;
+    let header = slots.message(id, &mailbox, message)?.header;
     let recording = Recording {
         audio: &header.audio,
         region: &header.region,
@@ -60,7 +60,7 @@ pub(crate) async fn comment<P: Platform>(
     query: &str,
 ) -> Result<Response<Body>, Problem> {
     let mailbox = slots.mailbox(id).await?;
-    let header = header(&mailbox, message)?;
+    let header = slots.message(id, &mailbox, message)?.header;
     let forwarded = header.forwarded.as_ref();
     let comment = forwarded.and_then(|forwarded| forwarded.comment.as_ref());
     let recording = Recording {
@@ -70,13 +70,6 @@ pub(crate) async fn comment<P: Platform>(
         keep: KEEP,
     };
     serve(slots, recording, method, headers, query).await
-}
-
-fn header(mailbox: &Mailbox, message: MessageId) -> Result<&Header, Problem> {
-    let found = mailbox.message(message).map(|found| found.header);
-    found.ok_or_else(|| Problem::MessageNotFound {
-        message: message.to_string(),
-    })
 }
 
 /// A recording to serve.
@@ -291,7 +284,7 @@ pub(crate) async fn peaks<P: Platform>(
         }
     }
     let mailbox = slots.mailbox(id).await?;
-    let header = header(&mailbox, message)?;
+    let header = slots.message(id, &mailbox, message)?.header;
     let audio = &header.audio;
     let peaks = Peaks::new(audio.format, audio.duration_ms, audio.size_bytes, points);
     let mut peaks = peaks.ok_or_else(|| Problem::NotDecodable {

@@ -163,10 +163,10 @@ pub(crate) async fn place_all<P: Platform>(
             deleted: found.deleted.clone(),
             message: found.message,
         };
-        let result = place(slots, &place_in, header, limits, |_| {}).await;
+        let result = place(slots, &place_in, header, limits, |_| Ok(())).await;
         let came_to_nothing = match &result {
             // Purged since, or expired.
-            Ok(mailbox) => mailbox.message(found.message).is_none(),
+            Ok(mailbox) => !mailbox.shows(found.message),
             // Refused for certain; after any other failure it may be there nevertheless.
             Err(
                 Problem::MailboxNotFound { .. }

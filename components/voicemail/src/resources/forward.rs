@@ -139,10 +139,7 @@ async fn source<P: Platform>(
     message: MessageId,
 ) -> Result<Header, Problem> {
     let mailbox = slots.mailbox(id).await?;
-    let found = mailbox.message(message).map(|found| found.header.clone());
-    found.ok_or_else(|| Problem::MessageNotFound {
-        message: message.to_string(),
-    })
+    Ok(slots.message(id, &mailbox, message)?.header)
 }
 
 /// Copies audio of another region, piece by piece.

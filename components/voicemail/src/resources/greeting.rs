@@ -127,7 +127,7 @@ where
                 duration_ms,
                 max_ms,
             };
-            return Err(Problem::of_deposit(&error, id.as_str()));
+            return Err(slots.deposit_refused(id, &error));
         }
         Ok(mailbox.change_greeting(kind, Some(greeting.clone()), &slots.origin())?)
     };

@@ -27,7 +27,8 @@ pub(crate) async fn get<P: Platform>(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Problem> {
     let mailbox = slots.mailbox(id).await?;
-    Ok(conditional::shown(headers, &shown(id, &mailbox, message)?))
+    let message = slots.message(id, &mailbox, message)?;
+    Ok(conditional::shown(headers, &MessageJson::of(id, &message)))
 }
 
 /// Sets flags, and shows the message as it is then.
@@ -46,7 +47,8 @@ where
     let body = upload::read(headers, body, JSON_BYTES_MAX).await?;
     let flags = json::flag_change(&body)?;
     let mailbox = flag(slots, id, message, flags, headers).await?;
-    let shown = shown(id, &mailbox, message)?;
+    let message = slots.message(id, &mailbox, message)?;
+    let shown = MessageJson::of(id, &message);
     Ok(conditional::tagged(http::StatusCode::OK, &shown))
 }
 
@@ -71,9 +73,9 @@ pub(crate) async fn delete<P: Platform>(
             // Who purges again what is gone is right.
             mailbox
                 .purge(message)
-                .map_err(|error| Problem::of_change(error, message))?;
-            let present = mailbox.message(message);
-            let present = present.map(|it| MessageJson::of(id, it));
+                .map_err(|error| slots.change_refused(id, message, error))?;
+            let present = slots.decoded_of(id, mailbox.message(message))?;
+            let present = present.map(|it| MessageJson::of(id, &it));
             conditional::check(headers, present.as_ref())?;
             Ok(present.is_some())
         };
@@ -113,7 +115,7 @@ pub(crate) async fn purge<P: Platform>(
         for message in chosen(mailbox) {
             let delta = mailbox
                 .purge(message)
-                .map_err(|error| Problem::of_change(error, message))?;
+                .map_err(|error| slots.change_refused(id, message, error))?;
             add(&mut deltas, delta);
         }
         Ok(Change::of_messages(deltas))
@@ -131,9 +133,10 @@ async fn flag<P: Platform>(
 ) -> Result<Mailbox, Problem> {
     let make = |mailbox: &Mailbox, _: &_| {
         exists(id, mailbox)?;
-        conditional::check(headers, Some(&shown(id, mailbox, message)?))?;
+        let shown = slots.message(id, mailbox, message)?;
+        conditional::check(headers, Some(&MessageJson::of(id, &shown)))?;
         let mut delta = Slot::default();
-        change(&mut delta, slots, mailbox, message, flags)?;
+        change(&mut delta, slots, id, mailbox, message, flags)?;
         Ok(Change::of_messages(delta))
     };
     slots.change(id, make).await
@@ -143,13 +146,14 @@ async fn flag<P: Platform>(
 pub(crate) fn change<P: Platform>(
     deltas: &mut Slot,
     slots: &Slots<'_, P>,
+    id: &MailboxId,
     mailbox: &Mailbox,
     message: MessageId,
     flags: FlagChange,
 ) -> Result<(), Problem> {
     let delta = mailbox
         .change_flags(message, flags, &slots.origin())
-        .map_err(|error| Problem::of_change(error, message))?;
+        .map_err(|error| slots.change_refused(id, message, error))?;
     add(deltas, delta);
     Ok(())
 }
@@ -171,16 +175,4 @@ pub(crate) fn declared_change(headers: &HeaderMap) -> Result<(), Problem> {
     }
     let detail = format!("a change of a message is {JSON} or {MERGE_PATCH}");
     Err(Problem::MediaTypeUnsupported { detail })
-}
-
-fn shown<'a>(
-    id: &'a MailboxId,
-    mailbox: &Mailbox,
-    message: MessageId,
-) -> Result<MessageJson<'a>, Problem> {
-    let not_found = || Problem::MessageNotFound {
-        message: message.to_string(),
-    };
-    let message = mailbox.message(message).ok_or_else(not_found)?;
-    Ok(MessageJson::of(id, message))
 }

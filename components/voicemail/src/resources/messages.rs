@@ -4,7 +4,9 @@ use bytes::Bytes;
 use http::header::LOCATION;
 use http::{HeaderMap, Response, StatusCode};
 use http_body::Body as HttpBody;
-use starling_mailbox::{Cursor, FlagChange, Folder, Mailbox, MailboxId, MessageId, Search, Slot};
+use starling_mailbox::{
+    Cursor, FlagChange, Folder, Mailbox, MailboxId, MessageId, Search, Slot, keys,
+};
 
 use super::message::{change, declared_change, purge};
 use crate::deposit::{self, Taken};
@@ -48,7 +50,14 @@ pub(crate) async fn get<P: Platform>(
     } = parse(query)?;
     let mailbox = slots.mailbox(id).await?;
     let page = mailbox.list(&search, after, limit);
-    Ok(response::json(StatusCode::OK, &ListJson::of(id, page)))
+    for (message, error) in &page.damaged {
+        let log = format!(
+            "list {}: message {message} is left out: {error}",
+            keys::slot(id)
+        );
+        slots.platform().log(&log);
+    }
+    Ok(response::json(StatusCode::OK, &ListJson::of(id, &page)))
 }
 
 /// Takes a message: 201 once it is in the mailbox, 202 once it is in the spool.
@@ -100,11 +109,11 @@ where
         });
     }
     let (mailbox, not_found) = flag_all(slots, id, ids.clone(), flags).await?;
-    let changed = ids
-        .iter()
-        .filter_map(|text| mailbox.message(text.parse().ok()?));
+    let changed = ids.iter().filter_map(|text| text.parse().ok());
+    let changed = changed.filter_map(|it| mailbox.message(it).transpose());
+    let changed = changed.map(|it| Ok(MessageJson::of(id, &it?)));
     let messages = MessagesJson {
-        messages: changed.map(|it| MessageJson::of(id, it)).collect(),
+        messages: slots.decoded_of(id, changed.collect())?,
         not_found,
     };
     Ok(response::json(StatusCode::OK, &messages))
@@ -152,12 +161,10 @@ pub(crate) async fn delete<P: Platform>(
     }
     let chosen = |mailbox: &Mailbox| -> Vec<MessageId> {
         if trash {
-            let all = mailbox.messages();
-            let trash = all.filter(|message| message.flags.folder() == Folder::Trash);
-            trash.map(|message| message.id).collect()
+            mailbox.folder(Folder::Trash).collect()
         } else {
             let ids = ids.iter().filter_map(|text| text.parse().ok());
-            ids.filter(|id| mailbox.message(*id).is_some()).collect()
+            ids.filter(|id| mailbox.shows(*id)).collect()
         }
     };
     purge(slots, id, chosen).await?;
@@ -178,12 +185,9 @@ async fn flag_all<P: Platform>(
         not_found.clear();
         let mut deltas = Slot::default();
         for text in &ids {
-            let message = text
-                .parse()
-                .ok()
-                .filter(|it| mailbox.message(*it).is_some());
+            let message = text.parse().ok().filter(|it| mailbox.shows(*it));
             match message {
-                Some(message) => change(&mut deltas, slots, mailbox, message, flags)?,
+                Some(message) => change(&mut deltas, slots, id, mailbox, message, flags)?,
                 None => not_found.push(text.clone()),
             }
         }

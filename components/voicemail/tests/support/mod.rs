@@ -434,12 +434,12 @@ pub(crate) struct MemorySwap {
     world: World,
     values: Rc<RefCell<Values>>,
     key: String,
-    read: Option<Vec<u8>>,
+    read: Option<Bytes>,
 }
 
 impl MemorySwap {
     fn of(world: World, values: Rc<RefCell<Values>>, key: String) -> Self {
-        let read = values.borrow().get(&key).cloned();
+        let read = values.borrow().get(&key).cloned().map(Bytes::from);
         Self {
             world,
             values,
@@ -450,16 +450,19 @@ impl MemorySwap {
 }
 
 impl Swap for MemorySwap {
-    fn current(&self) -> Option<&[u8]> {
-        self.read.as_deref()
+    fn current(&self) -> Option<&Bytes> {
+        self.read.as_ref()
     }
 
     async fn swap(self, value: Vec<u8>) -> Result<Swapped<Self>, StoreError> {
         let (takes_effect, answer) = self.world.operate(false).await;
         let unguarded = self.read.is_none() && self.world.shared.unguarded_creation.get();
         let lost = self.world.shared.always_lose.get();
-        let matches =
-            !lost && (unguarded || self.values.borrow().get(&self.key) == self.read.as_ref());
+        let unchanged = || {
+            let values = self.values.borrow();
+            values.get(&self.key).map(Vec::as_slice) == self.read.as_deref()
+        };
+        let matches = !lost && (unguarded || unchanged());
         if takes_effect && matches {
             self.values.borrow_mut().insert(self.key.clone(), value);
         }

@@ -131,8 +131,8 @@ pub(super) struct Swapping {
 }
 
 impl Swap for Swapping {
-    fn current(&self) -> Option<&[u8]> {
-        self.current.as_deref()
+    fn current(&self) -> Option<&Bytes> {
+        self.current.as_ref()
     }
 
     async fn swap(mut self, value: Vec<u8>) -> Result<Swapped<Self>, StoreError> {
