@@ -44,6 +44,24 @@ impl App {
         Self::shared(&built(&manifest.replace(&management, "")))
     }
 
+    /// The same, on a host that does not tell it the digests of what clients send, as stock Spin does not.
+    ///
+    /// # Panics
+    ///
+    /// Where spin.toml does not have the setting.
+    #[must_use]
+    pub fn voicemail_that_digests() -> Self {
+        let app = Self::voicemail();
+        let manifest = std::fs::read_to_string(app.path("spin.toml")).expect("it was written");
+        let setting = "content_digest = true\n";
+        assert!(
+            manifest.contains(setting),
+            "spin.toml does not have {setting}"
+        );
+        app.write("spin.toml", manifest.replace(setting, ""));
+        app
+    }
+
     /// The voicemail application under management, as in the repository, and without limits of rate.
     ///
     /// # Panics

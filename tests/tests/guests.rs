@@ -187,6 +187,21 @@ async fn component_sees_its_own_environment_and_not_the_hosts() {
 }
 
 #[tokio::test]
+async fn component_knows_whether_the_host_digests_and_no_manifest_pretends_it() {
+    let pretends = "environment = { STARLING_CONTENT_DIGEST = \"trailer\" }";
+    let asks = "[component.guest.tool.starling]\ncontent_digest = true";
+    for (settings, told) in [
+        (pretends, json!({})),
+        (asks, json!({ "STARLING_CONTENT_DIGEST": "trailer" })),
+    ] {
+        let host = App::guest_with(settings);
+        let host = host.launch().start().await;
+        let environment = Call::get("/env").send(&host).await.expect(200).json();
+        assert_eq!(environment["variables"], told, "{settings}");
+    }
+}
+
+#[tokio::test]
 async fn variables_come_from_the_environment_else_from_their_default() {
     let app = App::new(&format!(
         "{}\nvariables = {{ place = \"{{{{ region }}}}\", url = \"http://{{{{ region }}}}.{{{{ domain }}}}/\", fixed = \"as it is\" }}\n\

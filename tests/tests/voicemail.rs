@@ -8,6 +8,7 @@ use starling_tests::audio::{self, Encoding};
 use starling_tests::client::{Call, Connection};
 use starling_tests::host::Host;
 use starling_tests::mailbox::{Mailbox, created_id, persist};
+use starling_tests::wire::Wire;
 
 const ANNA: &str = "+15551230001";
 
@@ -280,6 +281,39 @@ async fn audio_is_served_by_range() {
         .await
         .expect(200);
     assert_eq!(whole.body.len(), end);
+}
+
+#[tokio::test]
+async fn tag_is_of_the_bytes_whatever_a_client_says_of_them() {
+    // Where the host digests what comes, and where the component does it itself.
+    for app in [App::voicemail(), App::voicemail_that_digests()] {
+        let host = app.launch().start().await;
+        let mailbox = Mailbox::create(&host, ANNA).await;
+        let wav = audio::speech(Encoding::MuLaw);
+        let forged = "sha-256=:LPJNul+wow4m6DsqxbninhsWHlwfp0JecwQzYpOLmCQ=:";
+        let mut wire = Wire::open(host.address()).await;
+        wire.send(format!(
+            "POST {} HTTP/1.1\r\nhost: a\r\ncontent-type: audio/wav\r\ntrailer: content-digest\r\n\
+             transfer-encoding: chunked\r\n\r\n{:x}\r\n",
+            mailbox.messages(),
+            wav.len()
+        ))
+        .await;
+        wire.send(wav).await;
+        wire.send(format!("\r\n0\r\ncontent-digest: {forged}\r\n\r\n"))
+            .await;
+        assert_eq!(wire.status().await, Some(201));
+
+        let whole = mailbox.leave(&host, wav).await;
+        let messages = mailbox.list(&host, "inbox").await;
+        assert_eq!(messages.len(), 2);
+        let tag = format!("\"{}\"", starling_mailbox::Digest::of(wav));
+        for message in messages {
+            let id = message["id"].as_str().expect("an id");
+            let audio = Call::get(mailbox.audio(id)).send(&host).await.expect(200);
+            assert_eq!(audio.header("etag"), tag, "the whole one is {whole}");
+        }
+    }
 }
 
 #[tokio::test]

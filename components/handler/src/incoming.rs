@@ -34,12 +34,7 @@ pub fn incoming(request: types::Request) -> Result<Request<RequestBody>, ErrorCo
             .map_err(|_| ErrorCode::HttpRequestUriInvalid)?,
     };
     let method = method(request.get_method())?;
-    let mut headers = HeaderMap::new();
-    for (name, value) in request.get_headers().copy_all() {
-        let name = HeaderName::try_from(name).map_err(|_| ErrorCode::HttpProtocolError)?;
-        let value = HeaderValue::try_from(value).map_err(|_| ErrorCode::HttpProtocolError)?;
-        headers.append(name, value);
-    }
+    let headers = header_map(request.get_headers())?;
     let length = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse().ok());
@@ -52,6 +47,16 @@ pub fn incoming(request: types::Request) -> Result<Request<RequestBody>, ErrorCo
     *incoming.uri_mut() = uri;
     *incoming.headers_mut() = headers;
     Ok(incoming)
+}
+
+fn header_map(fields: types::Fields) -> Result<HeaderMap, ErrorCode> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in fields.copy_all() {
+        let name = HeaderName::try_from(name).map_err(|_| ErrorCode::HttpProtocolError)?;
+        let value = HeaderValue::try_from(value).map_err(|_| ErrorCode::HttpProtocolError)?;
+        headers.append(name, value);
+    }
+    Ok(headers)
 }
 
 fn method(method: types::Method) -> Result<Method, ErrorCode> {
@@ -123,11 +128,11 @@ struct Rest {
 /// What one read has brought.
 enum Step {
     Piece(Vec<u8>, Rest),
-    End(Result<(), ErrorCode>),
+    End(Result<Option<HeaderMap>, ErrorCode>),
 }
 
 impl Rest {
-    /// Reads on, until there are so many bytes if that is said. Trailers are read past: nothing here is sent in them.
+    /// Reads on, until there are so many bytes if that is said.
     async fn read(mut self, whole_bytes: Option<usize>) -> Step {
         let mut piece = Vec::with_capacity(whole_bytes.unwrap_or(READ_BYTES).max(END_BYTES));
         while !self.has_ended {
@@ -143,7 +148,8 @@ impl Rest {
             }
         }
         if piece.is_empty() {
-            return Step::End(self.trailers.await.map(drop));
+            let trailers = self.trailers.await;
+            return Step::End(trailers.and_then(|fields| fields.map(header_map).transpose()));
         }
         // Less than was announced. The next step tells why.
         Step::Piece(piece, self)
@@ -202,7 +208,11 @@ impl http_body::Body for RequestBody {
             }
             Step::End(ended) => {
                 this.state = BodyState::Done;
-                Poll::Ready(ended.err().map(Err))
+                Poll::Ready(
+                    ended
+                        .map(|trailers| trailers.map(Frame::trailers))
+                        .transpose(),
+                )
             }
         }
     }

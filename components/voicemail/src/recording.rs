@@ -26,6 +26,8 @@ pub(crate) struct Announced {
 /// A recording that was uploaded, and checked.
 pub(crate) struct Recording {
     pub(crate) bytes: Vec<u8>,
+    /// Of the bytes, where it is known.
+    digest: Option<Digest>,
     recognised: Recognised,
     pub(crate) particulars: Particulars,
 }
@@ -60,9 +62,14 @@ impl Announced {
     {
         let content_type = single(headers, CONTENT_TYPE.as_str())?.unwrap_or_default();
         if self.declared.as_deref() != Some(FORM) {
-            let bytes = upload::read(headers, body, MESSAGE_BYTES_MAX).await?;
+            let uploaded = upload::read_digested(headers, body, MESSAGE_BYTES_MAX).await?;
             let declared = self.declared.is_some().then(|| content_type.to_owned());
-            return Recording::check(bytes, declared.as_deref(), self.particulars);
+            let recording =
+                Recording::check(uploaded.bytes, declared.as_deref(), self.particulars)?;
+            return Ok(Recording {
+                digest: uploaded.digest,
+                ..recording
+            });
         }
         let max_bytes = MESSAGE_BYTES_MAX + FORM_OVERHEAD_BYTES_MAX;
         let body = upload::read(headers, body, max_bytes).await?;
@@ -91,6 +98,7 @@ impl Recording {
         }
         Ok(Self {
             bytes,
+            digest: None,
             recognised,
             particulars,
         })
@@ -103,7 +111,7 @@ impl Recording {
             format: self.recognised.format,
             duration_ms: self.recognised.duration_ms,
             size_bytes: self.bytes.len() as u64,
-            digest: Digest::of(&self.bytes),
+            digest: self.digest.unwrap_or_else(|| Digest::of(&self.bytes)),
             chunk_bytes: AUDIO_CHUNK_BYTES,
         }
     }

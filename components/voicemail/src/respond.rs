@@ -28,6 +28,8 @@ use crate::{maintenance, openapi, trace};
 pub struct Touched(pub MailboxId);
 
 /// Answers a request. A refusal is an answer, too.
+///
+/// A `content-digest` in the trailers of the body is believed: who cannot vouch for it passes on none.
 pub async fn respond<P, B>(platform: &P, request: Request<B>) -> Response<Body>
 where
     P: Platform + Clone + 'static,

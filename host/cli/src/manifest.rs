@@ -108,6 +108,8 @@ pub(crate) struct Component {
     pub(crate) host_stores: Vec<String>,
     /// Whether its requests carry the headers by which Spin tells a component of the route and the client.
     pub(crate) spin_headers: bool,
+    /// Whether the host tells it the digests of what clients send.
+    pub(crate) content_digest: bool,
     /// Which of its requests go first under overload, and which last.
     pub(crate) priorities: Arc<[PriorityRule]>,
     /// When the host itself calls it.
@@ -269,6 +271,9 @@ struct RawStarling {
     /// Whether it reads Spin's headers. They are a fifth of what a short request costs.
     #[serde(default = "yes")]
     spin_headers: bool,
+    /// Whether it wants to be told the digest of a request's body.
+    #[serde(default)]
+    content_digest: bool,
     #[serde(default)]
     priority: RawPriority,
     timer: Option<Timer>,
@@ -298,6 +303,7 @@ impl Default for RawStarling {
         Self {
             stores: Vec::new(),
             spin_headers: true,
+            content_digest: false,
             priority: RawPriority::default(),
             timer: None,
         }
@@ -470,6 +476,7 @@ impl RawComponent {
             key_value_stores: self.key_value_stores,
             host_stores: starling.stores,
             spin_headers: starling.spin_headers,
+            content_digest: starling.content_digest,
             priorities: starling.priority.rules()?,
             timer: starling.timer,
         })
@@ -645,10 +652,10 @@ mod tests {
         };
         let component = &of("").unwrap().components["one"];
         assert!(component.spin_headers && component.priorities.is_empty());
-        let table =
-            "spin_headers = false\npriority = { high = [\"POST /a/*\"], low = [\"GET /a\"] }\n";
+        assert!(!component.content_digest);
+        let table = "content_digest = true\nspin_headers = false\npriority = { high = [\"POST /a/*\"], low = [\"GET /a\"] }\n";
         let component = &of(table).unwrap().components["one"];
-        assert!(!component.spin_headers);
+        assert!(component.content_digest && !component.spin_headers);
         let rule = |text, priority| PriorityRule::new(text, priority).unwrap();
         let rules = [
             rule("POST /a/*", Priority::High),

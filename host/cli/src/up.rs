@@ -276,6 +276,7 @@ fn grant(
             .collect(),
         allowed_hosts,
         management: None,
+        content_digest: component.content_digest,
     })
 }
 

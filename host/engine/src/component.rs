@@ -23,6 +23,9 @@ use crate::state::State;
 /// Instances of one component that the pool has room for besides [`Limits::instances_max`].
 pub(crate) const INSTANCES_APART: u32 = 1;
 
+/// The environment variable by which a component learns that the host digests what clients send.
+const CONTENT_DIGEST: &str = "STARLING_CONTENT_DIGEST";
+
 /// All that a component may use of its host. What is not here, it does not get.
 #[derive(Clone, Default)]
 pub struct Grant {
@@ -36,6 +39,10 @@ pub struct Grant {
     pub allowed_hosts: AllowedHosts,
     /// The host itself, for the one component that manages it.
     pub management: Option<Arc<dyn Management>>,
+    /// Whether it is told the digest of what a client sends, by the host, for whom hashing is cheap: in a trailer
+    /// `content-digest` (RFC 9530) of every request with a body, in place of any that the client sent. That it may
+    /// believe that, an environment variable tells it: `STARLING_CONTENT_DIGEST`, which is `trailer`.
+    pub content_digest: bool,
 }
 
 /// Names alone: values may be secrets.
@@ -85,7 +92,7 @@ impl Component {
             digest: digest.into(),
             figures: Arc::default(),
             proxy,
-            environment: grant.environment.clone().into_iter().collect(),
+            environment: environment(&grant),
             allowed_hosts: Arc::new(grant.allowed_hosts.clone()),
             outbound: Arc::new(Semaphore::new(
                 limits.outbound_requests_max.min(Semaphore::MAX_PERMITS),
@@ -128,6 +135,11 @@ impl Component {
 }
 
 impl Linked {
+    /// Whether it is told the digests of what clients send.
+    pub(crate) fn is_told_digests(&self) -> bool {
+        self.grant.content_digest
+    }
+
     pub(crate) fn proxy(&self) -> &ProxyPre<State> {
         &self.proxy
     }
@@ -166,6 +178,16 @@ impl std::fmt::Debug for Component {
             .field("name", &self.0.name)
             .finish_non_exhaustive()
     }
+}
+
+fn environment(grant: &Grant) -> Vec<(String, String)> {
+    let mut environment = grant.environment.clone();
+    // What the host vouches for, nobody else may say.
+    environment.remove(CONTENT_DIGEST);
+    if grant.content_digest {
+        environment.insert(CONTENT_DIGEST.into(), "trailer".into());
+    }
+    environment.into_iter().collect()
 }
 
 /// Prefers the current interface; components of older SDKs export the one before it.

@@ -92,13 +92,14 @@ impl Instances {
         let place = place.ok_or(RequestError::Busy)?;
         let mut in_flight = self.figures.as_ref().map(|figures| figures.begin(began));
         let mut progress = None;
+        let digest = self.component().0.is_told_digests();
         let request = request.map(|body| {
             if body.is_end_stream() {
                 return empty_body();
             }
             let coming = Arc::<Progress>::default();
             progress = Some(coming.clone());
-            bounded(body, body_bytes_max, coming)
+            bounded(body, body_bytes_max, coming, digest)
         });
         let coming = progress.clone();
         let answered = match &self.crew {
