@@ -6,10 +6,16 @@ use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::service::service_fn;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use starling_admission::Arrival;
 use starling_engine::empty_body;
+use starling_test_servers::Certificates;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
 use tokio::time::Instant;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use super::*;
 use crate::drain::{Drain, drain};
@@ -22,8 +28,8 @@ const BYTES_MAX: usize = 2048;
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A client of a server that answers everything with 200, and refuses what is asked for `/refused`.
-struct Client {
-    stream: DuplexStream,
+struct Client<T = DuplexStream> {
+    stream: T,
     activity: Arc<Activity>,
     arrivals: Arc<Mutex<Vec<Arrival>>>,
     drain: Drain,
@@ -32,6 +38,44 @@ struct Client {
 impl Client {
     fn connect() -> Self {
         let (stream, other_end) = duplex(1 << 16);
+        Self::over(stream, other_end)
+    }
+}
+
+impl Client<tokio_rustls::client::TlsStream<DuplexStream>> {
+    async fn connect_with_tls() -> Self {
+        let certificates = Certificates::make();
+        let identity = &certificates.server;
+        let certificate = CertificateDer::from_pem_file(&identity.certificate).unwrap();
+        let key = PrivateKeyDer::from_pem_file(&identity.key).unwrap();
+        let ring = Arc::new(ring::default_provider());
+        let server = ServerConfig::builder_with_provider(ring.clone())
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key)
+            .unwrap();
+        let mut roots = RootCertStore::empty();
+        let authority = CertificateDer::from_pem_file(&certificates.authority).unwrap();
+        roots.add(authority).unwrap();
+        let client = ClientConfig::builder_with_provider(ring)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let (stream, other_end) = duplex(1 << 16);
+        let connector = TlsConnector::from(Arc::new(client));
+        let name = "localhost".try_into().unwrap();
+        let (stream, other_end) = tokio::join!(
+            connector.connect(name, stream),
+            TlsAcceptor::from(Arc::new(server)).accept(other_end),
+        );
+        Self::over(stream.unwrap(), Box::new(other_end.unwrap()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
+    fn over(stream: T, other_end: impl AsyncRead + AsyncWrite + Unpin + 'static) -> Self {
         let limits = Limits {
             idle_timeout: 60 * SECOND,
             ..Limits::default()
@@ -108,6 +152,27 @@ async fn a_connection_goes_on_after_a_rest() {
             client.send(piece).await;
             tokio::time::sleep(SECOND / 20).await;
         }
+        assert_eq!(client.status().await, "200");
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_with_tls_goes_on_after_a_rest() {
+    locally(async {
+        let mut client = Client::connect_with_tls().await;
+        for _ in 0..3 {
+            client.send(GET).await;
+            assert_eq!(client.status().await, "200");
+            client.activity.rested().await;
+            tokio::time::sleep(SECOND).await;
+        }
+        // What comes in one record with the request before is not lost over a rest.
+        let (half, rest) = GET.split_at(10);
+        client.send(&[GET, half].concat()).await;
+        assert_eq!(client.status().await, "200");
+        tokio::time::sleep(3 * SECOND).await;
+        client.send(rest).await;
         assert_eq!(client.status().await, "200");
     })
     .await;
