@@ -44,21 +44,23 @@ impl App {
         Self::shared(&built(&manifest.replace(&management, "")))
     }
 
-    /// The same, on a host that does not tell it the digests of what clients send, as stock Spin does not.
+    /// The same, on a host that spares it nothing, as stock Spin does not: neither digests nor copies.
     ///
     /// # Panics
     ///
-    /// Where spin.toml does not have the setting.
+    /// Where spin.toml does not have the settings.
     #[must_use]
-    pub fn voicemail_that_digests() -> Self {
+    pub fn unaided_voicemail() -> Self {
         let app = Self::voicemail();
-        let manifest = std::fs::read_to_string(app.path("spin.toml")).expect("it was written");
-        let setting = "content_digest = true\n";
-        assert!(
-            manifest.contains(setting),
-            "spin.toml does not have {setting}"
-        );
-        app.write("spin.toml", manifest.replace(setting, ""));
+        let mut manifest = std::fs::read_to_string(app.path("spin.toml")).expect("it was written");
+        for setting in ["content_digest = true\n", "send_values = true\n"] {
+            assert!(
+                manifest.contains(setting),
+                "spin.toml does not have {setting}"
+            );
+            manifest = manifest.replace(setting, "");
+        }
+        app.write("spin.toml", manifest);
         app
     }
 

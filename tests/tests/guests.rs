@@ -187,12 +187,19 @@ async fn component_sees_its_own_environment_and_not_the_hosts() {
 }
 
 #[tokio::test]
-async fn component_knows_whether_the_host_digests_and_no_manifest_pretends_it() {
-    let pretends = "environment = { STARLING_CONTENT_DIGEST = \"trailer\" }";
-    let asks = "[component.guest.tool.starling]\ncontent_digest = true";
+async fn component_knows_what_the_host_does_for_it_and_no_manifest_pretends_it() {
+    let pretends = "environment = { STARLING_CONTENT_DIGEST = \"trailer\", STARLING_SEND_VALUES = \"header\" }";
+    let tool = |setting| format!("[component.guest.tool.starling]\n{setting} = true");
     for (settings, told) in [
         (pretends, json!({})),
-        (asks, json!({ "STARLING_CONTENT_DIGEST": "trailer" })),
+        (
+            &tool("content_digest"),
+            json!({ "STARLING_CONTENT_DIGEST": "trailer" }),
+        ),
+        (
+            &tool("send_values"),
+            json!({ "STARLING_SEND_VALUES": "header" }),
+        ),
     ] {
         let host = App::guest_with(settings);
         let host = host.launch().start().await;

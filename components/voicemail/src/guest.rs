@@ -110,6 +110,10 @@ impl Platform for Host {
         bits
     }
 
+    fn sends_values(&self) -> bool {
+        std::env::var("STARLING_SEND_VALUES").is_ok_and(|how| how == "header")
+    }
+
     async fn pause(&self, ms: u64) {
         spin_sdk::time::sleep(Duration::from_millis(ms)).await;
     }
@@ -157,6 +161,10 @@ impl Store for HostStore {
 
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.store.get(key).await?)
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        Ok(self.store.exists(key).await?)
     }
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {

@@ -24,6 +24,12 @@ pub trait Platform {
     /// The value of an application variable.
     async fn variable(&self, name: &str) -> Variable;
 
+    /// Whether the host sends values of the stores that an answer names in fields `starling-send`, in place of a
+    /// body: `<label> <key> <bytes of the value> <first byte to send> <bytes to send>` for each, in their order.
+    fn sends_values(&self) -> bool {
+        false
+    }
+
     /// The wall clock, in milliseconds since the Unix epoch, UTC.
     fn now_ms(&self) -> u64;
 
@@ -71,6 +77,13 @@ pub trait Store {
     ///
     /// [`StoreError`] if the store cannot tell.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Whether there is a value under a key.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot tell.
+    async fn exists(&self, key: &str) -> Result<bool, StoreError>;
 
     /// Writes a value, whatever was there.
     ///

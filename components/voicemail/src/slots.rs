@@ -111,6 +111,11 @@ impl<'p, P: Platform> Slots<'p, P> {
         &self.own
     }
 
+    /// The label of the store of any region.
+    pub(crate) fn label_of(&self, region: &Region) -> String {
+        self.regions.store_label(region)
+    }
+
     /// The store of any region, to read from.
     pub(crate) async fn store_of(&self, region: &Region) -> Result<P::Store, Problem> {
         let opened = self.platform.open(&self.regions.store_label(region)).await;

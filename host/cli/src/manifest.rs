@@ -110,6 +110,8 @@ pub(crate) struct Component {
     pub(crate) spin_headers: bool,
     /// Whether the host tells it the digests of what clients send.
     pub(crate) content_digest: bool,
+    /// Whether the host sends values of its stores for it.
+    pub(crate) send_values: bool,
     /// Which of its requests go first under overload, and which last.
     pub(crate) priorities: Arc<[PriorityRule]>,
     /// When the host itself calls it.
@@ -274,6 +276,9 @@ struct RawStarling {
     /// Whether it wants to be told the digest of a request's body.
     #[serde(default)]
     content_digest: bool,
+    /// Whether it names values of its stores for the host to send.
+    #[serde(default)]
+    send_values: bool,
     #[serde(default)]
     priority: RawPriority,
     timer: Option<Timer>,
@@ -304,6 +309,7 @@ impl Default for RawStarling {
             stores: Vec::new(),
             spin_headers: true,
             content_digest: false,
+            send_values: false,
             priority: RawPriority::default(),
             timer: None,
         }
@@ -477,6 +483,7 @@ impl RawComponent {
             host_stores: starling.stores,
             spin_headers: starling.spin_headers,
             content_digest: starling.content_digest,
+            send_values: starling.send_values,
             priorities: starling.priority.rules()?,
             timer: starling.timer,
         })
@@ -652,10 +659,10 @@ mod tests {
         };
         let component = &of("").unwrap().components["one"];
         assert!(component.spin_headers && component.priorities.is_empty());
-        assert!(!component.content_digest);
-        let table = "content_digest = true\nspin_headers = false\npriority = { high = [\"POST /a/*\"], low = [\"GET /a\"] }\n";
+        assert!(!component.content_digest && !component.send_values);
+        let table = "content_digest = true\nsend_values = true\nspin_headers = false\npriority = { high = [\"POST /a/*\"], low = [\"GET /a\"] }\n";
         let component = &of(table).unwrap().components["one"];
-        assert!(component.content_digest && !component.spin_headers);
+        assert!(component.content_digest && component.send_values && !component.spin_headers);
         let rule = |text, priority| PriorityRule::new(text, priority).unwrap();
         let rules = [
             rule("POST /a/*", Priority::High),

@@ -277,6 +277,7 @@ fn grant(
         allowed_hosts,
         management: None,
         content_digest: component.content_digest,
+        send_values: component.send_values,
     })
 }
 

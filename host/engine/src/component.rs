@@ -23,8 +23,9 @@ use crate::state::State;
 /// Instances of one component that the pool has room for besides [`Limits::instances_max`].
 pub(crate) const INSTANCES_APART: u32 = 1;
 
-/// The environment variable by which a component learns that the host digests what clients send.
+/// The environment variables by which a component learns what the host does for it.
 const CONTENT_DIGEST: &str = "STARLING_CONTENT_DIGEST";
+const SEND_VALUES: &str = "STARLING_SEND_VALUES";
 
 /// All that a component may use of its host. What is not here, it does not get.
 #[derive(Clone, Default)]
@@ -43,6 +44,9 @@ pub struct Grant {
     /// `content-digest` (RFC 9530) of every request with a body, in place of any that the client sent. That it may
     /// believe that, an environment variable tells it: `STARLING_CONTENT_DIGEST`, which is `trailer`.
     pub content_digest: bool,
+    /// Whether it may leave it to the host to send values of the stores that it was granted: a response whose head has
+    /// fields `starling-send` has no body of its own. `STARLING_SEND_VALUES=header` in its environment tells it so.
+    pub send_values: bool,
 }
 
 /// Names alone: values may be secrets.
@@ -135,9 +139,9 @@ impl Component {
 }
 
 impl Linked {
-    /// Whether it is told the digests of what clients send.
-    pub(crate) fn is_told_digests(&self) -> bool {
-        self.grant.content_digest
+    /// What it was granted.
+    pub(crate) fn grant(&self) -> &Grant {
+        &self.grant
     }
 
     pub(crate) fn proxy(&self) -> &ProxyPre<State> {
@@ -182,10 +186,15 @@ impl std::fmt::Debug for Component {
 
 fn environment(grant: &Grant) -> Vec<(String, String)> {
     let mut environment = grant.environment.clone();
-    // What the host vouches for, nobody else may say.
-    environment.remove(CONTENT_DIGEST);
-    if grant.content_digest {
-        environment.insert(CONTENT_DIGEST.into(), "trailer".into());
+    for (name, value, is_so) in [
+        (CONTENT_DIGEST, "trailer", grant.content_digest),
+        (SEND_VALUES, "header", grant.send_values),
+    ] {
+        // What the host vouches for, nobody else may say.
+        environment.remove(name);
+        if is_so {
+            environment.insert(name.into(), value.into());
+        }
     }
     environment.into_iter().collect()
 }

@@ -24,6 +24,7 @@ use crate::guard::{Guard, Stop};
 use crate::pool::{Places, Pool};
 use crate::request::{Body, Progress, Response, bounded, empty_body};
 use crate::shared::Crew;
+use crate::values::{self, Values};
 use crate::worker::{Answer, Phase, Worker};
 
 /// How long a request that has a place waits for an instance that is about to be free.
@@ -92,7 +93,7 @@ impl Instances {
         let place = place.ok_or(RequestError::Busy)?;
         let mut in_flight = self.figures.as_ref().map(|figures| figures.begin(began));
         let mut progress = None;
-        let digest = self.component().0.is_told_digests();
+        let digest = self.component().0.grant().content_digest;
         let request = request.map(|body| {
             if body.is_end_stream() {
                 return empty_body();
@@ -124,11 +125,22 @@ impl Instances {
             in_flight.answered(failed, memory_bytes);
         }
         let (response, source) = answered?;
-        let (head, body) = response.into_parts();
+        let (mut head, body) = response.into_parts();
+        let failed = |error: wasmtime_wasi_http::Error| RequestError::Failed(error.into());
+        if let Some(parts) =
+            values::named(&mut head.headers, self.component().0.grant()).map_err(failed)?
+        {
+            // There is nothing more to come of the instance.
+            let mut answering = Answering::new(body, source, None);
+            let _ = poll_fn(|cx| Poll::Ready(answering.take_early(cx))).await;
+            drop(answering);
+            let values = Values::begin(parts, in_flight).await.map_err(failed)?;
+            return Ok(Response::from_parts(head, values.boxed_unsync()));
+        }
         let mut answering = Answering::new(body, source, in_flight);
         poll_fn(|cx| Poll::Ready(answering.take_early(cx)))
             .await
-            .map_err(|error| RequestError::Failed(error.into()))?;
+            .map_err(failed)?;
         answering.bound(self.component().0.limits.response_timeout);
         Ok(Response::from_parts(head, answering.boxed_unsync()))
     }

@@ -29,6 +29,7 @@ mod pool;
 mod request;
 mod shared;
 mod state;
+mod values;
 mod versions;
 mod worker;
 

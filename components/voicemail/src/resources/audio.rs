@@ -3,7 +3,7 @@
 //!
 //! Only the pieces that the range touches are read, each when the one before is on its way. The
 //! first is read before the status is decided: a store that does not answer is a 503 that can be
-//! retried, not a body that breaks off.
+//! retried, not a body that breaks off. Where the host sends values by itself, it is left to it.
 
 use std::ops::Range;
 
@@ -13,7 +13,7 @@ use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
     ETAG, VARY,
 };
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 use starling_mailbox::audio::{AudioError, Container, Decoder, Format, POINTS_MAX, Peaks};
 use starling_mailbox::{Audio, MailboxId, MessageId, Region, keys};
@@ -28,6 +28,9 @@ use crate::slots::{Slots, unavailable};
 
 /// The audio of a message never changes, so whoever may keep it at all may keep it for a year.
 const KEEP: HeaderValue = HeaderValue::from_static("private, max-age=31536000, immutable");
+
+/// Names a value that the host is to send ([`Platform::sends_values`]).
+const SEND: HeaderName = HeaderName::from_static("starling-send");
 
 /// Serves the audio of a message, wherever it was deposited. A message in the trash can still be
 /// listened to.
@@ -169,7 +172,15 @@ async fn serve_original<P: Platform>(
         );
         fields.extend(response::header(CONTENT_RANGE, range));
     }
-    if *method != Method::HEAD {
+    if *method == Method::HEAD {
+        return Ok(response);
+    }
+    if slots.platform().sends_values() {
+        // The host says how long what it sends is.
+        let fields = response.headers_mut();
+        fields.remove(CONTENT_LENGTH);
+        leave_to_the_host(fields, slots, recording.region, audio, bytes).await?;
+    } else {
         *response.body_mut() = content(slots, recording.region, audio, bytes).await?;
     }
     Ok(response)
@@ -373,11 +384,52 @@ async fn content<P: Platform>(
     ))
 }
 
+/// Names these bytes of the audio, at least one, for the host to send.
+async fn leave_to_the_host<P: Platform>(
+    fields: &mut HeaderMap,
+    slots: &Slots<'_, P>,
+    region: &Region,
+    audio: &Audio,
+    bytes: Range<u64>,
+) -> Result<(), Problem> {
+    let (platform, label) = (slots.platform(), slots.label_of(region));
+    let store = slots.store_of(region).await?;
+    let mut pieces = Pieces::of(store, audio, bytes);
+    let mut is_first = true;
+    while let Some(Piece { key, bytes, wanted }) = pieces.step() {
+        // What is not there is to be said while it can be.
+        if std::mem::take(&mut is_first) {
+            let exists = pieces.store.exists(&key).await;
+            let found = match exists {
+                Ok(true) => Ok(()),
+                Ok(false) => Err(PieceError::Damaged(key.clone())),
+                Err(error) => Err(PieceError::Store(error)),
+            };
+            found.map_err(|error| error.problem(platform, audio))?;
+        }
+        let (first, length) = (wanted.start, wanted.end - wanted.start);
+        let named = format!("{label} {key} {bytes} {first} {length}");
+        if let Some((name, value)) = response::header(SEND, named) {
+            fields.append(name, value);
+        }
+    }
+    Ok(())
+}
+
 /// What is still to be read of a message's audio.
 struct Pieces<S> {
     store: S,
     audio: Audio,
     bytes: Range<u64>,
+}
+
+/// A stored piece of audio.
+struct Piece {
+    key: String,
+    /// How many it has.
+    bytes: u64,
+    /// Those that are wanted of it; at least one.
+    wanted: Range<u64>,
 }
 
 /// Why a piece could not be read, or not be decoded.
@@ -440,21 +492,33 @@ impl<S: Store> Pieces<S> {
         }
     }
 
-    /// The part of the next piece that lies in the range, and moves the range behind it.
-    async fn next(&mut self) -> Result<Bytes, PieceError> {
+    /// The next piece that lies in the range, which is moved behind it; `None` at its end.
+    fn step(&mut self) -> Option<Piece> {
+        if self.bytes.is_empty() {
+            return None;
+        }
         let piece_bytes = u64::from(self.audio.chunk_bytes.get());
         let n = self.bytes.start / piece_bytes;
         let piece_start = n * piece_bytes;
         let piece_end = self.audio.size_bytes.min(piece_start + piece_bytes);
-
-        let key = keys::audio_chunk(&self.audio, n);
-        let piece = self.store.get(&key).await.map_err(PieceError::Store)?;
-        let piece = piece.filter(|piece| piece.len() as u64 == piece_end - piece_start);
-        let piece = Bytes::from(piece.ok_or(PieceError::Damaged(key))?);
-
         let end = self.bytes.end.min(piece_end);
-        let wanted = (self.bytes.start - piece_start) as usize..(end - piece_start) as usize;
+        let wanted = self.bytes.start - piece_start..end - piece_start;
         self.bytes.start = end;
-        Ok(piece.slice(wanted))
+        Some(Piece {
+            key: keys::audio_chunk(&self.audio, n),
+            bytes: piece_end - piece_start,
+            wanted,
+        })
+    }
+
+    /// What is wanted of the next piece; nothing at the end of the range.
+    async fn next(&mut self) -> Result<Bytes, PieceError> {
+        let Some(Piece { key, bytes, wanted }) = self.step() else {
+            return Ok(Bytes::new());
+        };
+        let piece = self.store.get(&key).await.map_err(PieceError::Store)?;
+        let piece = piece.filter(|piece| piece.len() as u64 == bytes);
+        let piece = Bytes::from(piece.ok_or(PieceError::Damaged(key))?);
+        Ok(piece.slice(wanted.start as usize..wanted.end as usize))
     }
 }

@@ -63,6 +63,7 @@ struct Shared {
     spool_fault: Cell<Option<Fault>>,
     hangs_from: Cell<Option<usize>>,
     slow_ms: Cell<u64>,
+    sends_values: Cell<bool>,
 }
 
 /// From which operation of a store on everything fails, counted from 1.
@@ -117,6 +118,34 @@ impl World {
             .send()
             .expect(StatusCode::CREATED);
         world
+    }
+
+    /// Has the host send values that an answer names.
+    pub(crate) fn send_values(&self) {
+        self.shared.sends_values.set(true);
+    }
+
+    /// The bytes that an answer names, as the host reads them.
+    fn named(&self, headers: &HeaderMap) -> Option<Vec<u8>> {
+        let mut fields = headers.get_all("starling-send").iter().peekable();
+        fields.peek()?;
+        let mut sent = Vec::new();
+        for field in fields {
+            let words: Vec<_> = field.to_str().expect("ASCII").split(' ').collect();
+            let [label, key, size, first, length] = words[..] else {
+                panic!("five words: {words:?}");
+            };
+            let number = |word: &str| word.parse::<usize>().expect("a number");
+            let region = label.strip_prefix("default@");
+            assert!(region.is_some() || label == "default", "{label}");
+            let values = self.values(region.unwrap_or(self.region));
+            let values = values.borrow();
+            let value = values.get(key).expect("it is there");
+            assert_eq!(value.len(), number(size), "{key}");
+            sent.extend(&value[number(first)..][..number(length)]);
+            self.shared.reads.borrow_mut().push(key.to_owned());
+        }
+        Some(sent)
     }
 
     /// Gives the host a spool.
@@ -331,6 +360,10 @@ impl Platform for World {
         }
     }
 
+    fn sends_values(&self) -> bool {
+        self.shared.sends_values.get()
+    }
+
     fn now_ms(&self) -> u64 {
         self.now_ms.get()
     }
@@ -390,6 +423,11 @@ impl Store for MemoryStore {
         self.world.operate(self.on_spool).await.1?;
         self.world.shared.reads.borrow_mut().push(key.to_owned());
         Ok(self.values.borrow().get(key).cloned())
+    }
+
+    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        self.world.operate(self.on_spool).await.1?;
+        Ok(self.values.borrow().contains_key(key))
     }
 
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
@@ -604,8 +642,14 @@ impl Call {
                 respond(&self.world, request.map(|()| body)).await
             }
         };
-        let (parts, mut body) = response.into_parts();
-        let (mut content, mut broken) = (Vec::new(), None);
+        let named = self.world.named(response.headers());
+        let (mut parts, mut body) = response.into_parts();
+        if let Some(named) = &named {
+            assert!(parts.headers.remove("content-length").is_none());
+            parts.headers.remove("starling-send");
+            parts.headers.insert("content-length", named.len().into());
+        }
+        let (mut content, mut broken) = (named.unwrap_or_default(), None);
         while let Some(frame) = body.frame().await {
             match frame {
                 Ok(frame) => content.extend(frame.into_data().expect("data")),

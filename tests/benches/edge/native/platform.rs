@@ -94,6 +94,10 @@ impl Store for NativeStore {
         Ok(entry.map(|entry| entry.value.into()))
     }
 
+    async fn exists(&self, key: &str) -> Result<bool, StoreError> {
+        self.0.exists(key).await.map_err(failed)
+    }
+
     async fn set(&self, key: &str, value: &[u8]) -> Result<(), StoreError> {
         let value = Bytes::copy_from_slice(value);
         self.0.set(key, value).await.map(drop).map_err(failed)
