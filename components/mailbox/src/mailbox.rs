@@ -250,11 +250,11 @@ impl Mailbox {
     ///
     /// [`DecodeError`] if it was damaged.
     pub fn message(&self, id: MessageId) -> Result<Option<Message>, DecodeError> {
-        if !self.shows(id) {
+        let Some(entry) = self.entry(id)? else {
             return Ok(None);
-        }
-        let entry = self.entry(id)?.unwrap_or_default();
-        Ok(entry.header.map(|header| Message {
+        };
+        let is_gone = entry.purged || entry.expires_at_ms <= self.now_ms;
+        Ok(entry.header.filter(|_| !is_gone).map(|header| Message {
             id,
             header,
             flags: entry.flags,
@@ -555,6 +555,9 @@ impl Mailbox {
     fn entry(&self, id: MessageId) -> Result<Option<Entry>, DecodeError> {
         if let Some(entry) = self.changed.get(&id) {
             return Ok(Some(entry.clone()));
+        }
+        if let [only] = self.regions.as_slice() {
+            return only.get(id);
         }
         let mut known: Option<Entry> = None;
         for region in &self.regions {

@@ -363,14 +363,14 @@ impl Stored {
 
     /// What is known of a message.
     pub(crate) fn entry(&self, id: MessageId) -> Result<Option<Entry>, DecodeError> {
-        match self.lines().binary_search_by_key(&id, |it| it.id) {
-            Ok(at) => self.entry_at(at).map(Some),
+        let lines = self.lines();
+        match lines.binary_search_by_key(&id, |it| it.id) {
+            Ok(at) => self.entry_at(lines, at).map(Some),
             Err(_) => Ok(self.tombstone(id).map(Entry::from)),
         }
     }
 
-    fn entry_at(&self, at: usize) -> Result<Entry, DecodeError> {
-        let lines = self.lines();
+    fn entry_at(&self, lines: &[Line], at: usize) -> Result<Entry, DecodeError> {
         let line = &lines[at];
         let range = start_of(lines, at)..line.rest_end.get() as usize;
         let bytes = self.rests.get(range);
