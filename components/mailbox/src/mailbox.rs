@@ -146,8 +146,8 @@ impl Mailbox {
     /// # Errors
     ///
     /// [`DecodeError`] if a message that several regions know something of was damaged.
-    pub fn read(
-        records: impl IntoIterator<Item = Record>,
+    pub fn read<'a>(
+        records: impl IntoIterator<Item = &'a Record>,
         now_ms: u64,
     ) -> Result<Self, DecodeError> {
         let mut mailbox = Self {
@@ -163,8 +163,8 @@ impl Mailbox {
                 };
             }
             if record.deleted == mailbox.deleted {
-                mailbox.profile.join(record.profile);
-                mailbox.regions.push(record.messages);
+                mailbox.profile.join(record.profile.clone());
+                mailbox.regions.push(record.messages.clone());
             }
         }
         if mailbox.regions.len() > 1 {

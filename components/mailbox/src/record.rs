@@ -96,8 +96,7 @@ impl Record {
     ///
     /// [`DecodeError`] if a message that several regions know something of was damaged.
     pub fn mailbox(&self, others: &[Self], now_ms: u64) -> Result<Mailbox, DecodeError> {
-        let records = others.iter().chain([self]);
-        Mailbox::read(records.cloned(), now_ms)
+        Mailbox::read(others.iter().chain([self]), now_ms)
     }
 
     /// Joins a change to the slot, and drops from it what the change, or time, or another region's

@@ -433,8 +433,9 @@ proptest! {
         now_ms in 0_u64..5,
         region in region(),
     ) {
-        let records = slots.iter().map(|slot| decode(stored(slot.clone())).expect("it was encoded"));
-        let mut read = Mailbox::read(records, now_ms).expect("it is whole");
+        let restored = |slot: &Slot| decode(stored(slot.clone())).expect("it was encoded");
+        let records: Vec<Record> = slots.iter().map(restored).collect();
+        let mut read = Mailbox::read(&records, now_ms).expect("it is whole");
         let mut joined = Mailbox::of(slots, now_ms);
         let origin = Origin { region, now_ms, alone: false };
         for operation in operations {

@@ -124,6 +124,26 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Client<T> {
         status[..3].to_owned()
     }
 
+    /// Asks, and has the connection rest, three times.
+    async fn rest_and_go_on(&mut self) {
+        for _ in 0..3 {
+            self.send(GET).await;
+            assert_eq!(self.status().await, "200");
+            self.activity.rested().await;
+            tokio::time::sleep(SECOND).await;
+        }
+    }
+
+    /// Asks twice, and has the connection rest when half of the second head has come with the first.
+    async fn rest_amid_a_head(&mut self) {
+        let (half, rest) = GET.split_at(10);
+        self.send(&[GET, half].concat()).await;
+        assert_eq!(self.status().await, "200");
+        tokio::time::sleep(3 * SECOND).await;
+        self.send(rest).await;
+        assert_eq!(self.status().await, "200");
+    }
+
     /// How long the answer to a request takes that will be refused.
     async fn refused(&mut self) -> Duration {
         let begun = Instant::now();
@@ -141,12 +161,7 @@ async fn locally(test: impl Future<Output = ()>) {
 async fn a_connection_goes_on_after_a_rest() {
     locally(async {
         let mut client = Client::connect();
-        for _ in 0..3 {
-            client.send(GET).await;
-            assert_eq!(client.status().await, "200");
-            client.activity.rested().await;
-            tokio::time::sleep(SECOND).await;
-        }
+        client.rest_and_go_on().await;
         // And its first bytes may be few.
         for piece in GET.chunks(1) {
             client.send(piece).await;
@@ -161,35 +176,16 @@ async fn a_connection_goes_on_after_a_rest() {
 async fn a_connection_with_tls_goes_on_after_a_rest() {
     locally(async {
         let mut client = Client::connect_with_tls().await;
-        for _ in 0..3 {
-            client.send(GET).await;
-            assert_eq!(client.status().await, "200");
-            client.activity.rested().await;
-            tokio::time::sleep(SECOND).await;
-        }
+        client.rest_and_go_on().await;
         // What comes in one record with the request before is not lost over a rest.
-        let (half, rest) = GET.split_at(10);
-        client.send(&[GET, half].concat()).await;
-        assert_eq!(client.status().await, "200");
-        tokio::time::sleep(3 * SECOND).await;
-        client.send(rest).await;
-        assert_eq!(client.status().await, "200");
+        client.rest_amid_a_head().await;
     })
     .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn half_a_head_that_came_with_the_request_before_is_kept_over_a_rest() {
-    locally(async {
-        let mut client = Client::connect();
-        let (half, rest) = GET.split_at(10);
-        client.send(&[GET, half].concat()).await;
-        assert_eq!(client.status().await, "200");
-        tokio::time::sleep(3 * SECOND).await;
-        client.send(rest).await;
-        assert_eq!(client.status().await, "200");
-    })
-    .await;
+    locally(async { Client::connect().rest_amid_a_head().await }).await;
 }
 
 #[tokio::test(start_paused = true)]
